@@ -1,0 +1,237 @@
+"""The models of the catalogue: one for each file a site edits."""
+
+import re
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, StringConstraints, model_validator
+
+SPACE_NAME = r"^[a-z](?:-?[a-z0-9])*$"
+"""Names of servers, pods and volumes are derived from it (design: at most 24 characters)."""
+
+CLAIM_NAME = r"^[A-Za-z][A-Za-z0-9_:./-]{0,99}$"
+DOMAIN = r"^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+$"
+
+SCOPED_CLAIMS = frozenset(
+    {
+        "email",
+        "eduperson_principal_name",
+        "eduperson_scoped_affiliation",
+        "voperson_external_affiliation",
+        "schac_home_organization",
+    }
+)
+"""Claims whose values end in a domain; an institution may assert them for its own domains only."""
+
+Name = Annotated[str, StringConstraints(pattern=SPACE_NAME, max_length=24)]
+Domain = Annotated[str, StringConstraints(pattern=DOMAIN)]
+ClaimName = Annotated[str, StringConstraints(pattern=CLAIM_NAME)]
+Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+
+def _known_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError("expected a time zone of the IANA database, for example Europe/Berlin")
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
+
+
+class Role(StrEnum):
+    """What a person may do in a space. `operator` is for the site as a whole."""
+
+    STUDENT = "student"
+    ASSISTANT = "assistant"
+    INSTRUCTOR = "instructor"
+    MEMBER = "member"
+    OWNER = "owner"
+    OPERATOR = "operator"
+
+
+class Kind(StrEnum):
+    """What a space is for."""
+
+    COURSE = "course"
+    SANDBOX = "sandbox"
+    RESEARCH = "research"
+
+
+class Model(BaseModel):
+    """Strict about its keys, frozen once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Text(Model):
+    """A text in both languages of the lab."""
+
+    de: Sentence = Field(description="The text in German.")
+    en: Sentence = Field(description="The text in English.")
+
+    def in_language(self, language: str) -> str:
+        """The text in `de`, and in English for every other language."""
+        return self.de if language == "de" else self.en
+
+
+class Flavour(Model):
+    """How a GPU is handed out."""
+
+    resource: str = Field(
+        pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$", description="Kubernetes resource name, for example nvidia.com/gpu."
+    )
+    share: Literal["whole", "mig", "shared"] = Field(description="A whole GPU, a MIG slice, or a share in time.")
+    memory_gib: float = Field(gt=0, description="GPU memory of one unit, in GiB.")
+    watts: float = Field(gt=0, description="Power that one unit draws at full load, in watts.")
+
+
+class Size(Model):
+    """A named bundle of CPU, memory and GPU."""
+
+    title: Text = Field(description="What people read on the Start button.")
+    cpus: float = Field(gt=0, le=256, description="CPU limit, in cores.")
+    memory_gib: float = Field(gt=0, le=4096, description="Memory limit, in GiB.")
+    gpu: Name | None = Field(default=None, description="GPU flavour of which a server of this size holds one unit.")
+
+
+class SizesFile(Model):
+    """`sizes.yaml`: the sizes a server can have, and how GPUs are handed out."""
+
+    flavours: dict[Name, Flavour] = Field(default_factory=dict, description="GPU flavours by name.")
+    sizes: dict[Name, Size] = Field(min_length=1, description="Sizes by name, smallest first.")
+
+
+class Institution(Model):
+    """A partner organisation whose people log in with its own OpenID Connect issuer."""
+
+    title: Text = Field(description="The name people look for on the login page.")
+    issuer: HttpUrl | None = Field(
+        default=None,
+        description="The issuer's address, exactly as in its discovery document. Not for demo institutions.",
+    )
+    client_id: str = Field(
+        min_length=1, max_length=255, description="The client that the institution registered for us."
+    )
+    client_secret_env: str | None = Field(
+        default=None,
+        pattern=r"^[A-Z][A-Z0-9_]*$",
+        description="Environment variable that holds the client's secret. Without it the client is a public one (PKCE alone).",
+    )
+    request_scopes: tuple[str, ...] = Field(
+        default=("openid", "profile", "email"), description="OAuth scopes to ask for; openid must be one of them."
+    )
+    domains: tuple[Domain, ...] = Field(
+        min_length=1,
+        description="The domains of the institution: e-mail addresses and scoped affiliations outside them are ignored.",
+    )
+    claims: tuple[ClaimName, ...] = Field(
+        default=("email",), description="Claims of this institution that roster rows may name."
+    )
+    algorithm: Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"] = (
+        Field(default="RS256", description="The one algorithm with which this institution signs ID tokens.")
+    )
+    demo: bool = Field(default=False, description="Served by the demo institutions; never on a public address.")
+
+    @model_validator(mode="after")
+    def _issuer_and_scopes(self) -> "Institution":
+        if self.demo and self.issuer is not None:
+            raise ValueError("a demo institution has no issuer of its own: remove issuer, or demo")
+        if not self.demo and self.issuer is None:
+            raise ValueError("expected issuer, the address of the institution's OpenID provider")
+        if "openid" not in self.request_scopes:
+            raise ValueError("expected openid among request_scopes")
+        return self
+
+
+class InstitutionsFile(Model):
+    """`institutions.yaml`: who may log in, and what each institution may say about its people."""
+
+    institutions: dict[Name, Institution] = Field(min_length=1, description="Institutions by a short name.")
+
+
+class Operator(Model):
+    """A promise of the operator role, bound at that person's login through that institution."""
+
+    institution: Name = Field(description="The institution that asserts the claim.")
+    claim: ClaimName = Field(description="The claim to look at.")
+    value: Sentence = Field(description="The value it must have.")
+
+
+class LabFile(Model):
+    """`lab.yaml`: the lab as a whole."""
+
+    title: Text = Field(description="The name of the lab, shown in the navigation bar.")
+    contact: Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)] = Field(
+        description="E-mail address that people in trouble are told to write to."
+    )
+    session_hours: int = Field(default=12, ge=1, le=168, description="How long a login lasts, in hours.")
+    operators: tuple[Operator, ...] = Field(default=(), description="Who operates the lab.")
+
+
+class CourseFile(Model):
+    """`course.yaml`: a space of kind course."""
+
+    title: Text = Field(description="The course's name.")
+    description: Text | None = Field(default=None, description="One sentence on what the course is about.")
+    term: Sentence = Field(description="The term in which it runs, for example 2026/27 winter.")
+    timezone: TimeZone = Field(default="Europe/Berlin", description="Time zone of the dates below.")
+    starts: date | None = Field(default=None, description="First day on which students may open it.")
+    ends: date | None = Field(default=None, description="Last day on which students may open it.")
+    image: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9./:_-]{0,199}$")] = Field(
+        default="notebook", description="Image of its servers in a cluster."
+    )
+    sizes: tuple[Name, ...] = Field(min_length=1, description="Sizes that its members may choose.")
+    default_size: Name = Field(description="The size that is chosen unless somebody chooses another.")
+    storage_gib: int = Field(default=10, ge=1, le=10_000, description="Size of each member's home, in GiB.")
+
+    @model_validator(mode="after")
+    def _sizes_and_dates(self) -> "CourseFile":
+        if self.default_size not in self.sizes:
+            raise ValueError(f"expected default_size to be one of sizes: {', '.join(self.sizes)}")
+        if self.starts and self.ends and self.ends < self.starts:
+            raise ValueError("expected ends on or after starts")
+        return self
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone of `starts` and `ends`."""
+        return ZoneInfo(self.timezone)
+
+
+class RosterRow(Model):
+    """One line of `roster.csv`."""
+
+    institution: Name = Field(description="The institution that asserts the claim.")
+    claim: ClaimName = Field(description="The claim to look at.")
+    value: Sentence = Field(description="The value it must have; e-mail addresses are compared in lower case.")
+    role: Literal[Role.STUDENT, Role.ASSISTANT, Role.INSTRUCTOR] = Field(description="The role that the row promises.")
+    section: Annotated[str, StringConstraints(strip_whitespace=True, max_length=60)] = Field(
+        default="", description="Group within the course, if any."
+    )
+
+
+class Course(Model):
+    """A course folder: its name, its file, its roster."""
+
+    name: Name
+    file: CourseFile
+    roster: tuple[RosterRow, ...] = ()
+    materials: bool = False
+    """Whether the folder has a `materials` folder."""
+
+
+class Catalogue(Model):
+    """Everything a site wrote, checked as a whole."""
+
+    lab: LabFile
+    sizes: dict[str, Size]
+    flavours: dict[str, Flavour]
+    institutions: dict[str, Institution]
+    courses: dict[str, Course]
+
+
+def is_space_name(name: str) -> bool:
+    """Whether `name` may be the name of a space: 1 to 24 of `[a-z0-9-]`, a letter first, no `--`, no `-` at the end."""
+    return len(name) <= 24 and re.fullmatch(SPACE_NAME, name) is not None

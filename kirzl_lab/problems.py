@@ -1,0 +1,151 @@
+"""Errors that people see: each with a slug, an HTTP status and one sentence that says what to do next.
+
+A `Problem` is raised where a decision is made and turned into a page, a JSON body (RFC 9457) or a line in a
+terminal at the edge. Its sentence is an English message id with named fields; `text` renders it in the language
+of whoever reads it. No stack traces, no internals.
+"""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+
+def _unchanged(message: str) -> str:
+    return message
+
+
+class Problem(Exception):
+    """Something that a person asked for and cannot have, said in words that tell them what to do."""
+
+    slug: ClassVar[str] = "problem"
+    status: ClassVar[int] = 500
+    sentence: ClassVar[str] = "Something went wrong. Please try again."
+
+    def __init__(self, **fields: object) -> None:
+        self.fields = fields
+        super().__init__(self.text())
+
+    def text(self, gettext: Callable[[str], str] = _unchanged) -> str:
+        """The sentence in the language that `gettext` speaks, with its fields filled in."""
+        return gettext(self.sentence) % self.fields
+
+
+# -- opening a space ---------------------------------------------------------------------------------------------
+
+
+class BadOptions(Problem):
+    slug, status = "bad-options", 400
+    sentence = "The options of a server are exactly space, purpose and size: %(found)s."
+
+
+class BadServerName(Problem):
+    slug, status = "bad-server-name", 400
+    sentence = "Every server has a name here: start it from My spaces, or send a name of 1 to 30 characters of a-z, 0-9 and single hyphens that starts with a letter."
+
+
+class RenameRefused(Problem):
+    slug, status = "rename-refused", 400
+    sentence = "Servers cannot be renamed: stop this one and start the space again."
+
+
+class UnknownSpace(Problem):
+    slug, status = "unknown-space", 404
+    sentence = "There is no space called “%(space)s”: look under My spaces for what you can open."
+
+
+class NotAMember(Problem):
+    slug, status = "not-a-member", 403
+    sentence = "You are not a member of “%(space)s”: ask the people who run it to add you."
+
+
+class PurposeRefused(Problem):
+    slug, status = "purpose-refused", 403
+    sentence = "Only instructors and assistants can preview “%(space)s” as a student: open it to work instead."
+
+
+class SpaceNotOpen(Problem):
+    slug, status = "space-not-open", 403
+    sentence = (
+        "“%(space)s” is open from %(starts)s to %(ends)s: ask the people who run it if you need it at another time."
+    )
+
+
+class SizeNotAllowed(Problem):
+    slug, status = "size-not-allowed", 403
+    sentence = "“%(space)s” does not offer the size “%(size)s”: choose one of %(allowed)s."
+
+
+class SizeUnavailable(Problem):
+    slug, status = "size-unavailable", 409
+    sentence = "The size “%(size)s” cannot be had here (%(reason)s): choose another size."
+
+
+class NameTaken(Problem):
+    slug, status = "server-name-taken", 409
+    sentence = "Your server for “%(space)s” is called “%(server)s”: start it under that name."
+
+
+class NameBound(Problem):
+    slug, status = "server-name-bound", 409
+    sentence = "Your server “%(server)s” belongs to “%(space)s”: choose another name for this one."
+
+
+# -- who you are -------------------------------------------------------------------------------------------------
+
+
+class UnknownInstitution(Problem):
+    slug, status = "unknown-institution", 404
+    sentence = "There is no institution called “%(institution)s” here: choose yours on the login page."
+
+
+class InstitutionUnreachable(Problem):
+    slug, status = "institution-unreachable", 502
+    sentence = (
+        "%(institution)s does not answer at the moment: try again in a minute, or tell its IT help desk if it goes on."
+    )
+
+
+class LoginCancelled(Problem):
+    slug, status = "login-cancelled", 403
+    sentence = "The login at %(institution)s was not completed: choose your institution again to start over."
+
+
+class LoginExpired(Problem):
+    slug, status = "login-expired", 400
+    sentence = (
+        "This login was begun in another browser, was used before or took too long: choose your institution again."
+    )
+
+
+class TokenRefused(Problem):
+    """`reason` is for the log and the audit; people see only the sentence and the slug of the reason."""
+
+    slug, status = "token-refused", 403
+    sentence = "What %(institution)s sent about you did not pass our checks (%(reason)s), so you are not logged in: try again, and tell us if it goes on."
+
+
+class PersonBlocked(Problem):
+    slug, status = "person-blocked", 403
+    sentence = "This account is blocked: write to %(contact)s."
+
+
+# -- the lab itself ----------------------------------------------------------------------------------------------
+
+
+class OperatorsOnly(Problem):
+    slug, status = "operators-only", 403
+    sentence = "This page is for the people who operate the lab."
+
+
+class NotFound(Problem):
+    slug, status = "not-found", 404
+    sentence = "There is nothing at this address: go back to My spaces."
+
+
+class LabDatabaseAway(Problem):
+    slug, status = "lab-database-away", 503
+    sentence = "The lab's memory does not answer at the moment. Servers that run go on; try again in a minute."
+
+
+class HubAway(Problem):
+    slug, status = "hub-away", 503
+    sentence = "The hub does not answer at the moment. Servers that run go on; try again in a minute."

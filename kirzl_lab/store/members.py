@@ -1,0 +1,85 @@
+"""Who may open what: the questions that the hub and the lab service ask of memberships."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kirzl_lab.catalog.models import Role
+from kirzl_lab.store.tables import Membership, Person, ServerBinding, Space
+
+STRENGTH = {
+    Role.STUDENT: 1,
+    Role.MEMBER: 1,
+    Role.ASSISTANT: 2,
+    Role.INSTRUCTOR: 3,
+    Role.OWNER: 3,
+}
+"""Of several rows that give a person roles in one space, the strongest counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A person's place in a space that they may open."""
+
+    space: Space
+    role: Role
+    section: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What one of a person's server names means."""
+
+    server_name: str
+    space: str
+    purpose: str
+    last_size: str | None
+
+
+async def person_called(session: AsyncSession, hub_name: str) -> Person | None:
+    """The person with that hub name, blocked or not."""
+    return (await session.execute(select(Person).where(Person.hub_name == hub_name))).scalar_one_or_none()
+
+
+async def is_operator(session: AsyncSession, person_id: int) -> bool:
+    """Whether the person operates the site."""
+    query = select(Membership.id).where(
+        Membership.person_id == person_id, Membership.space_id.is_(None), Membership.role == Role.OPERATOR
+    )
+    return (await session.execute(query.limit(1))).first() is not None
+
+
+async def memberships(session: AsyncSession, person_id: int) -> list[Member]:
+    """The spaces that a person may open, by name; archived ones are left out."""
+    query = (
+        select(Space, Membership.role, Membership.section)
+        .join(Membership, Membership.space_id == Space.id)
+        .where(Membership.person_id == person_id, Space.archived_at.is_(None))
+        .order_by(Space.name)
+    )
+    strongest: dict[int, Member] = {}
+    for space, role, section in (await session.execute(query)).tuples():
+        member = Member(space=space, role=Role(role), section=section)
+        known = strongest.get(space.id)
+        if known is None or STRENGTH[member.role] > STRENGTH[known.role]:
+            strongest[space.id] = member
+    return list(strongest.values())
+
+
+async def space_called(session: AsyncSession, name: Any) -> Space | None:
+    """The space with that name, unless it is archived."""
+    query = select(Space).where(Space.name == name, Space.archived_at.is_(None))
+    return (await session.execute(query)).scalar_one_or_none()
+
+
+async def bindings(session: AsyncSession, person_id: int) -> list[Bound]:
+    """What each of a person's server names means, by name."""
+    query = (
+        select(ServerBinding.server_name, Space.name, ServerBinding.purpose, ServerBinding.last_size)
+        .join(Space, Space.id == ServerBinding.space_id)
+        .where(ServerBinding.person_id == person_id)
+        .order_by(ServerBinding.server_name)
+    )
+    return [Bound(*row) for row in (await session.execute(query)).tuples()]
