@@ -5,7 +5,8 @@ terminal at the edge. Its sentence is an English message id with named fields; `
 of whoever reads it. No stack traces, no internals.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 
@@ -13,7 +14,19 @@ def _unchanged(message: str) -> str:
     return message
 
 
-class Problem(Exception):
+@dataclass(frozen=True)
+class Phrase:
+    """A part of a sentence that is translated too: an English message id and its fields."""
+
+    message: str
+    fields: Mapping[str, object] = field(default_factory=dict)
+
+    def text(self, gettext: Callable[[str], str] = _unchanged) -> str:
+        """The phrase in the language that `gettext` speaks."""
+        return gettext(self.message) % self.fields
+
+
+class Problem(Exception):  # noqa: N818 - it is a word of the design, and reads as one where it is raised
     """Something that a person asked for and cannot have, said in words that tell them what to do."""
 
     slug: ClassVar[str] = "problem"
@@ -26,7 +39,9 @@ class Problem(Exception):
 
     def text(self, gettext: Callable[[str], str] = _unchanged) -> str:
         """The sentence in the language that `gettext` speaks, with its fields filled in."""
-        return gettext(self.sentence) % self.fields
+        return gettext(self.sentence) % {
+            name: value.text(gettext) if isinstance(value, Phrase) else value for name, value in self.fields.items()
+        }
 
 
 # -- opening a space ---------------------------------------------------------------------------------------------
