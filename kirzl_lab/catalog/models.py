@@ -12,7 +12,7 @@ SPACE_NAME = r"^[a-z](?:-?[a-z0-9])*$"
 """Names of servers, pods and volumes are derived from it (design: at most 24 characters)."""
 
 CLAIM_NAME = r"^[A-Za-z][A-Za-z0-9_:./-]{0,99}$"
-DOMAIN = r"^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+$"
+DOMAIN = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+$"
 
 SCOPED_CLAIMS = frozenset(
     {
@@ -26,7 +26,7 @@ SCOPED_CLAIMS = frozenset(
 """Claims whose values end in a domain; an institution may assert them for its own domains only."""
 
 Name = Annotated[str, StringConstraints(pattern=SPACE_NAME, max_length=24)]
-Domain = Annotated[str, StringConstraints(pattern=DOMAIN)]
+Domain = Annotated[str, StringConstraints(pattern=DOMAIN, max_length=253)]
 ClaimName = Annotated[str, StringConstraints(pattern=CLAIM_NAME)]
 Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 

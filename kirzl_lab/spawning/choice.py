@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import count
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Any, Literal
 
 from kirzl_lab.catalog.models import Role, Size, Text, is_space_name
 from kirzl_lab.problems import (
@@ -108,26 +108,32 @@ class Choice:
 
 def parse_options(options: object) -> Request:
     """The request in a server's `user_options`, which are exactly space, purpose and size; else `BadOptions`."""
-
-    def refuse(message: str, **fields: object) -> NoReturn:
-        raise BadOptions(found=Phrase(message, fields))
-
     if not isinstance(options, Mapping) or not options:
-        refuse("they are missing")
-    for key in ("space", "purpose", "size"):
+        raise BadOptions(found=Phrase("they are missing"))
+    if wrong := _wrong_keys(options) or _wrong_values(options):
+        raise BadOptions(found=wrong)
+    return Request(space=options["space"], purpose=options["purpose"], size=options["size"])
+
+
+def _wrong_keys(options: Mapping[Any, Any]) -> Phrase | None:
+    keys = ("space", "purpose", "size")
+    for key in keys:
         if key not in options:
-            refuse("%(key)s is missing", key=key)
+            return Phrase("%(key)s is missing", {"key": key})
     for key in options:
-        if key not in ("space", "purpose", "size"):
-            refuse("“%(key)s” is none of them", key=_short(key))
-    space, purpose, size = options["space"], options["purpose"], options["size"]
-    for key, value in (("space", space), ("size", size)):
-        if not isinstance(value, str) or not is_space_name(value):
-            refuse("%(key)s must be a name of a-z, 0-9 and hyphens", key=key)
-    for known in PURPOSES:
-        if purpose == known:
-            return Request(space=space, purpose=known, size=size)
-    refuse("purpose must be work or preview")
+        if key not in keys:
+            return Phrase("“%(key)s” is none of them", {"key": _short(key)})
+    return None
+
+
+def _wrong_values(options: Mapping[Any, Any]) -> Phrase | None:
+    for key in ("space", "size"):
+        if not isinstance(options[key], str) or not is_space_name(options[key]):
+            return Phrase("%(key)s must be a name of a-z, 0-9 and hyphens", {"key": key})
+    # A value of another type may not even be hashable: compare, do not look it up.
+    if not any(options["purpose"] == purpose for purpose in PURPOSES):
+        return Phrase("purpose must be work or preview")
+    return None
 
 
 def decide(facts: Facts, server_name: str, request: Request) -> Choice:
