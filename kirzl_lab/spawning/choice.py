@@ -53,7 +53,9 @@ class SpaceFacts:
 
     name: str
     title: Text
+    description: Text | None
     kind: str
+    term: str
     sizes: tuple[str, ...]
     default_size: str
     starts: date | None

@@ -42,7 +42,9 @@ SLICE = Size(title=Text(de="Scheibe", en="Slice"), cpus=2, memory_gib=8, gpu="sl
 SPACE = SpaceFacts(
     name="ml-101",
     title=Text(de="Maschinelles Lernen", en="Machine learning"),
+    description=None,
     kind="course",
+    term="2026/27",
     sizes=("cpu-small", "gpu-slice", "gone"),
     default_size="cpu-small",
     starts=date(2026, 10, 1),

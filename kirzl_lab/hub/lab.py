@@ -1,0 +1,226 @@
+"""What the hub's process holds, and the decisions for which it asks the lab database."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kirzl_lab.catalog.loader import load
+from kirzl_lab.catalog.models import Catalogue, CourseFile, Role, Text
+from kirzl_lab.federation.institutions import LoginInstitution, login_institutions
+from kirzl_lab.federation.roster import bind_waiting
+from kirzl_lab.problems import LabDatabaseAway, NotAMember, PersonBlocked, Phrase, Problem
+from kirzl_lab.settings import Settings
+from kirzl_lab.spawning.choice import Binding, Choice, Facts, SpaceFacts, decide, parse_options
+from kirzl_lab.spawning.gpu import unavailable_sizes
+from kirzl_lab.store import audit
+from kirzl_lab.store.database import Store
+from kirzl_lab.store.members import Bound, bindings, is_operator, memberships, person_called, space_called
+from kirzl_lab.store.tables import Identity, Person, ServerBinding, Space
+
+DATABASE_LIMIT_S = 1.0
+"""How long the hub waits for the lab database before it says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who looks at a page, for the navigation bar."""
+
+    hub_name: str
+    display_name: str
+    operator: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a person may open at this moment, and what each of their server names means."""
+
+    facts: tuple[Facts, ...]
+    """One for each space of the person, by name."""
+    asserted: Mapping[str, Mapping[str, list[str]]]
+    """Institution -> claim -> values: what was looked for in the rosters."""
+
+
+class Lab:
+    """The lab as the hub's process sees it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        environment: Mapping[str, str],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.settings = settings
+        self.catalogue = catalogue
+        self.clock = clock
+        self.store = Store(settings.database_url)
+        self.institutions: dict[str, LoginInstitution] = login_institutions(
+            catalogue.institutions, settings.demo_url, environment, public_url=settings.public_url
+        )
+        self.unavailable = {
+            name: Phrase(reason) for name, reason in unavailable_sizes(catalogue.sizes, catalogue.flavours).items()
+        }
+
+    def writing(self) -> AbstractAsyncContextManager[AsyncSession]:
+        """A session that writes; `LabDatabaseAway` when the lab database does not answer within a second."""
+        return _limited(self.store.writing())
+
+    def reading(self) -> AbstractAsyncContextManager[AsyncSession]:
+        """A session that reads; `LabDatabaseAway` when the lab database does not answer within a second."""
+        return _limited(self.store.reading())
+
+    async def viewer(self, hub_name: str) -> Viewer | None:
+        """The person with that hub name, as the navigation bar needs them; None when the lab does not know them."""
+        async with self.reading() as session:
+            person = await person_called(session, hub_name)
+            if person is None:
+                return None
+            return Viewer(hub_name, person.display_name, await is_operator(session, person.id))
+
+    async def decide(self, hub_name: str, server_name: str, options: object, *, bind: bool) -> Choice:
+        """The choice that `options` make, or the `Problem` that stands against it. Refusals are audited.
+
+        With `bind`, the server's name means this space and purpose from now on.
+        """
+        request = parse_options(options)
+        try:
+            async with self.writing() as session:
+                person = await self._person(session, hub_name, lock=True)
+                space = await space_called(session, request.space)
+                roles = {member.space.name: member.role for member in await memberships(session, person.id)}
+                names = await bindings(session, person.id)
+                choice = decide(self._facts(person, space, roles.get(request.space), names), server_name, request)
+                if bind and space is not None:
+                    await self._bind(session, person, space, choice)
+                return choice
+        except Problem as problem:
+            if problem.status in (403, 404):
+                await self._record(
+                    hub_name,
+                    audit.Action.START_REFUSED,
+                    {"space": request.space, "size": request.size, "problem": problem.slug},
+                )
+            raise
+
+    async def started(self, choice: Choice) -> None:
+        """Remember that a server starts."""
+        detail = {"server": choice.server_name, "size": choice.size_name, "purpose": choice.purpose}
+        await self._record(choice.hub_name, audit.Action.SERVER_STARTED, detail, space=choice.space)
+
+    async def stopped(self, hub_name: str, server_name: str, space: str) -> None:
+        """Remember that a server ended."""
+        await self._record(hub_name, audit.Action.SERVER_STOPPED, {"server": server_name}, space=space)
+
+    async def sight(self, hub_name: str) -> Sight:
+        """What the person may open now; binds roster rows that have waited for them. Raises `PersonBlocked`."""
+        async with self.writing() as session:
+            person = await self._person(session, hub_name)
+            names = await bindings(session, person.id)
+            members = await memberships(session, person.id)
+            identities = await session.scalars(select(Identity).where(Identity.person_id == person.id))
+            return Sight(
+                facts=tuple(self._facts(person, member.space, member.role, names) for member in members),
+                asserted={identity.institution_name: identity.claims for identity in identities},
+            )
+
+    async def _person(self, session: AsyncSession, hub_name: str, *, lock: bool = False) -> Person:
+        query = select(Person).where(Person.hub_name == hub_name)
+        person = (await session.execute(query.with_for_update() if lock else query)).scalar_one_or_none()
+        if person is None:
+            raise NotAMember(space=self.catalogue.lab.title.en)
+        if person.blocked_at is not None:
+            raise PersonBlocked(contact=self.catalogue.lab.contact)
+        await bind_waiting(session, person.id, self.clock())
+        return person
+
+    def _facts(self, person: Person, space: Space | None, role: Role | None, names: list[Bound]) -> Facts:
+        zone = UTC if space is None else CourseFile.model_validate(space.spec).zone
+        return Facts(
+            hub_name=person.hub_name,
+            space=None if space is None else self._space_facts(space),
+            role=role,
+            bindings=[Binding(name.server_name, name.space, name.purpose) for name in names],
+            sizes=self.catalogue.sizes,
+            unavailable=self.unavailable,
+            today=self.clock().astimezone(zone).date(),
+        )
+
+    def _space_facts(self, space: Space) -> SpaceFacts:
+        file = CourseFile.model_validate(space.spec)
+        return SpaceFacts(
+            name=space.name,
+            title=Text(de=space.title_de, en=space.title_en),
+            description=file.description,
+            kind=space.kind,
+            term=file.term,
+            sizes=file.sizes,
+            default_size=file.default_size,
+            starts=file.starts,
+            ends=file.ends,
+            materials=self._materials(space),
+        )
+
+    def _materials(self, space: Space) -> Path | None:
+        folder = self.settings.courses / space.name / "materials"
+        return folder if space.managed_by and folder.is_dir() else None
+
+    async def _bind(self, session: AsyncSession, person: Person, space: Space, choice: Choice) -> None:
+        query = select(ServerBinding).where(
+            ServerBinding.person_id == person.id, ServerBinding.server_name == choice.server_name
+        )
+        binding = (await session.execute(query)).scalar_one_or_none()
+        now = self.clock()
+        if binding is None:
+            binding = ServerBinding(
+                person_id=person.id,
+                server_name=choice.server_name,
+                space_id=space.id,
+                purpose=choice.purpose,
+                created_at=now,
+            )
+            session.add(binding)
+        binding.last_size = choice.size_name
+        binding.last_start_at = now
+
+    async def _record(
+        self, hub_name: str, action: audit.Action, detail: dict[str, Any], *, space: str | None = None
+    ) -> None:
+        async with self.writing() as session:
+            person = await person_called(session, hub_name)
+            found = await space_called(session, space or detail.get("space"))
+            audit.record(
+                session,
+                at=self.clock(),
+                actor=hub_name,
+                action=action,
+                person_id=person.id if person else None,
+                space_id=found.id if found else None,
+                detail=detail,
+            )
+
+
+@cache
+def the_lab() -> Lab:
+    """The lab of this process, made once from its environment."""
+    settings = Settings.from_environment()
+    return Lab(settings, load(settings.hub_config, settings.courses), os.environ)
+
+
+@asynccontextmanager
+async def _limited(context: AbstractAsyncContextManager[AsyncSession]) -> AsyncIterator[AsyncSession]:
+    try:
+        async with asyncio.timeout(DATABASE_LIMIT_S), context as session:
+            yield session
+    except (TimeoutError, PoolTimeoutError, OperationalError, InterfaceError, OSError) as error:
+        raise LabDatabaseAway() from error

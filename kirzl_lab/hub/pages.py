@@ -1,0 +1,171 @@
+"""The hub's pages in our clothes: one mixin that every page takes, and the hub's own pages with it."""
+
+from typing import Any
+
+from jupyterhub.apihandlers.auth import OAuthAuthorizeHandler
+from jupyterhub.handlers import pages as hub_pages
+from jupyterhub.handlers.base import BaseHandler, UserUrlHandler
+from jupyterhub.utils import url_path_join
+from tornado import web
+
+from kirzl_lab.hub.lab import Viewer, the_lab
+from kirzl_lab.look import i18n
+from kirzl_lab.problems import LabDatabaseAway, NotFound, Problem
+
+
+class LabPage:
+    """Mixed into a handler of JupyterHub: language, navigation bar, and `Problem`s told as a page.
+
+    It stands before the handler in the bases. Handlers raise `Problem` as they would raise `HTTPError`.
+    """
+
+    nav_active = ""
+    viewer: Viewer | None = None
+
+    async def prepare(self: Any) -> None:
+        """Find out who looks, for the navigation bar; a lab database that is away costs only the operator's links."""
+        await super().prepare()  # type: ignore[misc]
+        if self.current_user is not None:
+            try:
+                self.viewer = await the_lab().viewer(self.current_user.name)
+            except LabDatabaseAway:
+                self.log.warning("The lab database does not answer: the navigation bar is shown without a name")
+
+    @property
+    def language(self: Any) -> str:
+        """The language of this page: what was switched to, or else what the browser prefers."""
+        return i18n.pick(self.get_cookie(i18n.COOKIE), self.request.headers.get("Accept-Language"))
+
+    @property
+    def template_namespace(self: Any) -> dict[str, Any]:
+        """JupyterHub's own names and ours."""
+        translations = i18n.translations(self.language)
+        return super().template_namespace | {  # type: ignore[misc]
+            "_": translations.gettext,
+            "gettext": translations.gettext,
+            "ngettext": translations.ngettext,
+            "lang": self.language,
+            "languages": i18n.LANGUAGES,
+            "lab": the_lab().catalogue.lab,
+            "viewer": self.viewer,
+            "nav_active": self.nav_active,
+            "lab_static": url_path_join(self.hub.base_url, "lab-static/"),
+            "hub_home_url": url_path_join(self.hub.base_url, "home"),
+            "hub_prefix": self.hub.base_url,
+            "service_url": url_path_join(self.base_url, "services/lab/"),
+            "page_path": self.request.path,
+        }
+
+    def send_error(self: Any, status_code: int = 500, **kwargs: Any) -> None:
+        """A `Problem` has a status of its own; tornado knows only `HTTPError`'s."""
+        error = kwargs.get("exc_info", (None, None))[1]
+        super().send_error(error.status if isinstance(error, Problem) else status_code, **kwargs)  # type: ignore[misc]
+
+    def log_exception(self: Any, kind: Any, value: Any, trace: Any) -> None:
+        """A refusal is no error of the hub: one line, no trace."""
+        if isinstance(value, Problem):
+            self.log.info("%s %s refused: %s", self.request.method, self.request.path, value.slug)
+        else:
+            super().log_exception(kind, value, trace)  # type: ignore[misc]
+
+    def write_error(self: Any, status_code: int, **kwargs: Any) -> None:
+        """`problem.html` for a `Problem`, JupyterHub's own page (in our clothes) for everything else."""
+        error = kwargs.get("exc_info", (None, None))[1]
+        problem = getattr(error, "problem", error)
+        if not isinstance(problem, Problem):
+            super().write_error(status_code, **kwargs)  # type: ignore[misc]
+            return
+        if not hasattr(self, "_jupyterhub_user"):  # the error came before `prepare`, as in JupyterHub's own
+            self._jupyterhub_user = None
+            self._resolve_roles_and_scopes()
+        self.set_header("Content-Type", "text/html")
+        gettext = i18n.translations(self.language).gettext
+        self.write(
+            self.render_template(
+                "problem.html",
+                sync=True,
+                problem=problem,
+                status_code=problem.status,
+                message=problem.text(gettext),
+                more=(),
+            )
+        )
+
+
+class Refused(web.HTTPError):
+    """A `Problem` where only an `HTTPError` is understood: in the REST API and in a spawner's hooks."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.status, problem.text().replace("%", "%%"), reason=None)
+        self.problem = problem
+        self.jupyterhub_message = problem.text()
+
+
+class SwitchLanguage(BaseHandler):  # type: ignore[misc]
+    """Remember the language and go back to the page."""
+
+    def get(self, language: str) -> None:
+        """Redirects to `next`, a path of this hub, in the new language."""
+        if language not in i18n.LANGUAGES:
+            raise web.HTTPError(404)
+        self.set_cookie(i18n.COOKIE, language, path=self.base_url, expires_days=365, samesite="Lax", httponly=True)
+        self.redirect(self.get_next_url(default=url_path_join(self.hub.base_url, "home")))
+
+
+class SpawnPage(LabPage, BaseHandler):  # type: ignore[misc]
+    """There is no default server and no spawn form: what is started is chosen under My spaces."""
+
+    @web.authenticated  # type: ignore[untyped-decorator]
+    def get(self, _user_name: str = "", _server_name: str = "") -> None:
+        """Redirects to My spaces."""
+        self.redirect(url_path_join(self.hub.base_url, "home"))
+
+    def post(self, _user_name: str = "", _server_name: str = "") -> None:
+        """Redirects to My spaces as well: nothing starts without a choice."""
+        self.redirect(url_path_join(self.hub.base_url, "home"), status=303)
+
+
+class AdminPage(LabPage, BaseHandler):  # type: ignore[misc]
+    """The hub's admin page is closed: what it does, the operators' pages of the lab service do with an audit."""
+
+    @web.authenticated  # type: ignore[untyped-decorator]
+    async def get(self) -> None:
+        """Operators are sent to People; everybody else is told that there is nothing here."""
+        if self.viewer is None or not self.viewer.operator:
+            raise NotFound()
+        self.redirect(url_path_join(self.base_url, "services/lab/people"))
+
+
+class SpawnPendingPage(LabPage, hub_pages.SpawnPendingHandler):  # type: ignore[misc]
+    """The progress of a start."""
+
+
+class TokenPage(LabPage, hub_pages.TokenPageHandler):  # type: ignore[misc]
+    """API tokens."""
+
+
+class AcceptSharePage(LabPage, hub_pages.AcceptShareHandler):  # type: ignore[misc]
+    """Somebody shares a server."""
+
+
+class ProxyErrorPage(LabPage, hub_pages.ProxyErrorHandler):  # type: ignore[misc]
+    """What the proxy shows when a server is away."""
+
+
+class UserUrlPage(LabPage, UserUrlHandler):  # type: ignore[misc]
+    """The address of a server that does not run."""
+
+
+class ConsentPage(LabPage, OAuthAuthorizeHandler):  # type: ignore[misc]
+    """OAuth consent."""
+
+
+class NotFoundPage(LabPage, BaseHandler):  # type: ignore[misc]
+    """Every other address of the hub."""
+
+    async def prepare(self) -> None:
+        """Raises `NotFound` for every method."""
+        await super().prepare()
+        raise NotFound()
+
+

@@ -1,0 +1,63 @@
+"""JupyterHub's REST API for servers, with every option judged before anything is stored or started."""
+
+from typing import Any
+
+from jupyterhub.apihandlers.users import UserServerAPIHandler
+from jupyterhub.scopes import needs_scope
+from tornado import web
+
+from kirzl_lab.hub.lab import the_lab
+from kirzl_lab.hub.pages import Refused
+from kirzl_lab.problems import BadServerName, Problem, RenameRefused
+from kirzl_lab.spawning.choice import is_server_name
+
+
+class ServerAPI(UserServerAPIHandler):  # type: ignore[misc]
+    """PUT, POST and PATCH of a server: the same `Choice` as the page, then JupyterHub's own handler."""
+
+    @needs_scope("start:servers")  # type: ignore[untyped-decorator]
+    async def put(self, user_name: str, server_name: str = "") -> None:
+        """Create a server without starting it."""
+        body = self.get_server_json_body()
+        await self._judge(user_name, server_name, body["user_options"], bind=False)
+        await super().put(user_name, server_name)
+
+    @needs_scope("start:servers")  # type: ignore[untyped-decorator]
+    async def post(self, user_name: str, server_name: str = "") -> None:
+        """Start a server; without options, with those that are stored, judged again."""
+        options = self.get_server_json_body()["user_options"]
+        if options is None:
+            options = self._stored_options(user_name, server_name)
+        await self._judge(user_name, server_name, options, bind=True)
+        await super().post(user_name, server_name)
+
+    @needs_scope("start:servers")  # type: ignore[untyped-decorator]
+    async def patch(self, user_name: str, server_name: str = "") -> None:
+        """Change the options of a stopped server. Servers are never renamed: their names are bound to a meaning."""
+        body = self.get_json_body()
+        if not isinstance(body, dict) or not body or set(body) - {"name", "display_name", "user_options"}:
+            raise web.HTTPError(400, "The body of a PATCH is an object with user_options, display_name or both.")
+        if "name" in body:
+            raise Refused(RenameRefused())
+        if "display_name" in body and not isinstance(body["display_name"], str):
+            raise web.HTTPError(400, "display_name must be a string.")
+        if "user_options" in body:
+            await self._judge(user_name, server_name, body["user_options"], bind=False)
+        await super().patch(user_name, server_name)
+
+    def _stored_options(self, user_name: str, server_name: str) -> Any:
+        user = self.find_user(user_name)
+        if user is None:
+            raise web.HTTPError(404)
+        spawner = user.orm_spawners.get(server_name)
+        return spawner.user_options if spawner is not None else None
+
+    async def _judge(self, user_name: str, server_name: str, options: object, *, bind: bool) -> None:
+        if self.find_user(user_name) is None:
+            raise web.HTTPError(404)
+        try:
+            if not is_server_name(server_name):
+                raise BadServerName()
+            await the_lab().decide(user_name, server_name, options, bind=bind)
+        except Problem as problem:
+            raise Refused(problem) from None
