@@ -164,3 +164,56 @@ class LabDatabaseAway(Problem):
 class HubAway(Problem):
     slug, status = "hub-away", 503
     sentence = "The hub does not answer at the moment. Servers that run go on; try again in a minute."
+
+
+# -- the lab service -----------------------------------------------------------------------------------------------
+
+
+class NotLoggedIn(Problem):
+    slug, status = "not-logged-in", 401
+    sentence = "Nobody is logged in here: log in, or send a token of the hub that may use the lab service."
+
+
+class LoginNotAccepted(Problem):
+    slug, status = "login-not-accepted", 403
+    sentence = "The hub did not confirm this login: go back to My spaces and open the page from there."
+
+
+class ScopeMissing(Problem):
+    slug, status = "scope-missing", 403
+    sentence = "This token may not use the lab service: make one that has the scope %(scope)s."
+
+
+class FormExpired(Problem):
+    slug, status = "form-expired", 403
+    sentence = "This form does not belong to your present login: open the page again and repeat what you did."
+
+
+class BadInput(Problem):
+    slug, status = "bad-input", 422
+    sentence = "This request cannot be understood (%(found)s): correct it and send it again."
+
+
+class MethodRefused(Problem):
+    slug, status = "method-refused", 405
+    sentence = "This address does not do that: look it up in the reference of the lab service."
+
+
+class RequestRefused(Problem):
+    slug, status = "request-refused", 400
+    sentence = "This request was refused: correct it and send it again."
+
+
+class UnknownPerson(Problem):
+    slug, status = "unknown-person", 404
+    sentence = "There is no person called “%(person)s”: look for them under People."
+
+
+class ServerNotRunning(Problem):
+    slug, status = "server-not-running", 409
+    sentence = "“%(server)s” is not running: open the person's page again to see what is."
+
+
+class OwnAccount(Problem):
+    slug, status = "own-account", 409
+    sentence = "You cannot block your own account: ask another operator."
