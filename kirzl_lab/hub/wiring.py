@@ -17,7 +17,7 @@ HUB_TEMPLATES = Path(__file__).parent / "templates"
 AUTH_REFRESH_S = 300
 """How old what we know of a login may be before the next request to the hub checks it again."""
 
-BLOCK_TOLD_S = 0.2
+BLOCK_TOLD_S = 0.1
 """A block of the hub's event loop that is longer is told in its log."""
 
 SERVICE_SCOPES = ["list:users", "read:users:name", "read:servers", "delete:servers", "access:services!service=lab"]
