@@ -1,18 +1,36 @@
 """The models of the catalogue: one for each file a site edits."""
 
 import re
+from collections.abc import Collection
 from datetime import date
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
 SPACE_NAME = r"^[a-z](?:-?[a-z0-9])*$"
 """Names of servers, pods and volumes are derived from it (design: at most 24 characters)."""
 
 CLAIM_NAME = r"^[A-Za-z][A-Za-z0-9_:./-]{0,99}$"
+RESOURCE = r"^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?/[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
+VARIABLE = r"^[A-Z][A-Z0-9_]{0,99}$"
+ADDRESS = r"^[^@\s<>,;]+@[^@\s<>,;]+$"
+IMAGE = r"^[a-z0-9][a-z0-9./:_-]{0,199}$"
 DOMAIN = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+$"
+
+MEANING = {
+    SPACE_NAME: "a name of at most 24 characters: a to z, 0 to 9 and single hyphens, a letter first, no hyphen at the end",
+    CLAIM_NAME: "the name of a claim, for example email",
+    DOMAIN: "a domain in lower case, for example uni.example",
+    RESOURCE: "a Kubernetes resource name, for example nvidia.com/gpu",
+    VARIABLE: "the name of an environment variable, for example KIRZL_LAB_UNI_SECRET",
+    ADDRESS: "an e-mail address, for example lab-help@uni.example",
+    IMAGE: "the name of an image, for example notebook",
+}
+"""What each pattern asks for, in words for people."""
 
 SCOPED_CLAIMS = frozenset(
     {
@@ -31,13 +49,46 @@ ClaimName = Annotated[str, StringConstraints(pattern=CLAIM_NAME)]
 Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
 
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
 def _known_zone(name: str) -> str:
-    if name not in available_timezones():
+    if name not in _zones():
         raise ValueError("expected a time zone of the IANA database, for example Europe/Berlin")
     return name
 
 
+def _issuer_address(address: str) -> str:
+    """OpenID Connect Discovery 1.0, section 3: https, no query, no fragment. Plain http only on this machine."""
+    expected = "expected an address that begins with https:// and has no ? or #, for example https://login.uni.example"
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise ValueError(expected) from error
+    here = host in {"localhost", "127.0.0.1", "::1"} or host.endswith(".localhost")
+    secure = parts.scheme == "https" or (parts.scheme == "http" and here)
+    if not secure or not host or port == 0 or "@" in parts.netloc or re.search(r"[?#\s\\]", address):
+        raise ValueError(expected)
+    return address
+
+
+def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:
+    again = next((value for index, value in enumerate(values) if value in values[:index]), None)
+    if again is not None:
+        raise ValueError(f"expected {again} only once")
+    return values
+
+
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
+Issuer = Annotated[str, StringConstraints(max_length=500), AfterValidator(_issuer_address)]
+Names = Annotated[tuple[Name, ...], AfterValidator(_each_once)]
+ClaimNames = Annotated[tuple[ClaimName, ...], AfterValidator(_each_once)]
+Domains = Annotated[tuple[Domain, ...], AfterValidator(_each_once)]
+OAuthScope = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+OAuthScopes = Annotated[tuple[OAuthScope, ...], AfterValidator(_each_once)]
 
 
 class Role(StrEnum):
@@ -62,7 +113,7 @@ class Kind(StrEnum):
 class Model(BaseModel):
     """Strict about its keys, frozen once read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Text(Model):
@@ -79,12 +130,10 @@ class Text(Model):
 class Flavour(Model):
     """How a GPU is handed out."""
 
-    resource: str = Field(
-        pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$", description="Kubernetes resource name, for example nvidia.com/gpu."
-    )
+    resource: str = Field(pattern=RESOURCE, description="Kubernetes resource name, for example nvidia.com/gpu.")
     share: Literal["whole", "mig", "shared"] = Field(description="A whole GPU, a MIG slice, or a share in time.")
-    memory_gib: float = Field(gt=0, description="GPU memory of one unit, in GiB.")
-    watts: float = Field(gt=0, description="Power that one unit draws at full load, in watts.")
+    memory_gib: float = Field(gt=0, le=4096, description="GPU memory of one unit, in GiB.")
+    watts: float = Field(gt=0, le=100_000, description="Power that one unit draws at full load, in watts.")
 
 
 class Size(Model):
@@ -107,7 +156,7 @@ class Institution(Model):
     """A partner organisation whose people log in with its own OpenID Connect issuer."""
 
     title: Text = Field(description="The name people look for on the login page.")
-    issuer: HttpUrl | None = Field(
+    issuer: Issuer | None = Field(
         default=None,
         description="The issuer's address, exactly as in its discovery document. Not for demo institutions.",
     )
@@ -116,33 +165,42 @@ class Institution(Model):
     )
     client_secret_env: str | None = Field(
         default=None,
-        pattern=r"^[A-Z][A-Z0-9_]*$",
+        pattern=VARIABLE,
         description="Environment variable that holds the client's secret. Without it the client is a public one (PKCE alone).",
     )
-    request_scopes: tuple[str, ...] = Field(
+    request_scopes: OAuthScopes = Field(
         default=("openid", "profile", "email"), description="OAuth scopes to ask for; openid must be one of them."
     )
-    domains: tuple[Domain, ...] = Field(
+    domains: Domains = Field(
         min_length=1,
         description="The domains of the institution: e-mail addresses and scoped affiliations outside them are ignored.",
     )
-    claims: tuple[ClaimName, ...] = Field(
-        default=("email",), description="Claims of this institution that roster rows may name."
-    )
+    claims: ClaimNames = Field(default=("email",), description="Claims of this institution that roster rows may name.")
     algorithm: Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"] = (
         Field(default="RS256", description="The one algorithm with which this institution signs ID tokens.")
     )
-    demo: bool = Field(default=False, description="Served by the demo institutions; never on a public address.")
+    demo: bool = Field(
+        default=False,
+        validate_default=True,
+        description="Served by the demo institutions; never on a public address.",
+    )
 
-    @model_validator(mode="after")
-    def _issuer_and_scopes(self) -> "Institution":
-        if self.demo and self.issuer is not None:
-            raise ValueError("a demo institution has no issuer of its own: remove issuer, or demo")
-        if not self.demo and self.issuer is None:
+    @field_validator("request_scopes")
+    @classmethod
+    def _asks_for_an_id_token(cls, scopes: tuple[str, ...]) -> tuple[str, ...]:
+        if "openid" not in scopes:
+            raise ValueError("expected openid among them")
+        return scopes
+
+    @field_validator("demo")
+    @classmethod
+    def _has_one_issuer(cls, demo: bool, info: ValidationInfo) -> bool:
+        # "issuer" is not in the data when it was refused itself.
+        if demo and info.data.get("issuer") is not None:
+            raise ValueError("expected either issuer or demo: a demo institution has no issuer of its own")
+        if not demo and "issuer" in info.data and info.data["issuer"] is None:
             raise ValueError("expected issuer, the address of the institution's OpenID provider")
-        if "openid" not in self.request_scopes:
-            raise ValueError("expected openid among request_scopes")
-        return self
+        return demo
 
 
 class InstitutionsFile(Model):
@@ -163,7 +221,7 @@ class LabFile(Model):
     """`lab.yaml`: the lab as a whole."""
 
     title: Text = Field(description="The name of the lab, shown in the navigation bar.")
-    contact: Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)] = Field(
+    contact: Annotated[str, StringConstraints(pattern=ADDRESS, max_length=254)] = Field(
         description="E-mail address that people in trouble are told to write to."
     )
     session_hours: int = Field(default=12, ge=1, le=168, description="How long a login lasts, in hours.")
@@ -179,20 +237,28 @@ class CourseFile(Model):
     timezone: TimeZone = Field(default="Europe/Berlin", description="Time zone of the dates below.")
     starts: date | None = Field(default=None, description="First day on which students may open it.")
     ends: date | None = Field(default=None, description="Last day on which students may open it.")
-    image: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9./:_-]{0,199}$")] = Field(
+    image: Annotated[str, StringConstraints(pattern=IMAGE)] = Field(
         default="notebook", description="Image of its servers in a cluster."
     )
-    sizes: tuple[Name, ...] = Field(min_length=1, description="Sizes that its members may choose.")
+    sizes: Names = Field(min_length=1, description="Sizes that its members may choose.")
     default_size: Name = Field(description="The size that is chosen unless somebody chooses another.")
     storage_gib: int = Field(default=10, ge=1, le=10_000, description="Size of each member's home, in GiB.")
 
-    @model_validator(mode="after")
-    def _sizes_and_dates(self) -> "CourseFile":
-        if self.default_size not in self.sizes:
-            raise ValueError(f"expected default_size to be one of sizes: {', '.join(self.sizes)}")
-        if self.starts and self.ends and self.ends < self.starts:
-            raise ValueError("expected ends on or after starts")
-        return self
+    @field_validator("ends")
+    @classmethod
+    def _ends_after_it_starts(cls, ends: date | None, info: ValidationInfo) -> date | None:
+        starts = info.data.get("starts")
+        if starts and ends and ends < starts:
+            raise ValueError(f"expected a day on or after starts, {starts}")
+        return ends
+
+    @field_validator("default_size")
+    @classmethod
+    def _default_is_offered(cls, size: str, info: ValidationInfo) -> str:
+        sizes = info.data.get("sizes")
+        if sizes and size not in sizes:
+            raise ValueError(f"expected one of its sizes: {', '.join(sizes)}")
+        return size
 
     @property
     def zone(self) -> ZoneInfo:
@@ -230,6 +296,20 @@ class Catalogue(Model):
     flavours: dict[str, Flavour]
     institutions: dict[str, Institution]
     courses: dict[str, Course]
+
+
+def within_domains(claim: str, value: str, domains: Collection[str]) -> bool:
+    """Whether an institution with `domains` may assert `value` for `claim`.
+
+    The scope of a scoped claim is what follows its one `@` (the whole value of `schac_home_organization`); it must be
+    one of the domains exactly, in any case of letters. Other claims have no scope.
+    """
+    if claim not in SCOPED_CLAIMS:
+        return True
+    local, at, scope = value.rpartition("@")
+    if claim != "schac_home_organization" and (not at or not local or "@" in local):
+        return False
+    return scope.lower() in domains
 
 
 def is_space_name(name: str) -> bool:
