@@ -1,13 +1,12 @@
 """Who may open what: the questions that the hub and the lab service ask of memberships."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kirzl_lab.catalog.models import Role
-from kirzl_lab.store.tables import Membership, Person, ServerBinding, Space
+from kirzl_lab.store.tables import Membership, Person, ServerBinding, Space, storable
 
 STRENGTH = {
     Role.STUDENT: 1,
@@ -40,6 +39,8 @@ class Bound:
 
 async def person_called(session: AsyncSession, hub_name: str) -> Person | None:
     """The person with that hub name, blocked or not."""
+    if not storable(hub_name):
+        return None
     return (await session.execute(select(Person).where(Person.hub_name == hub_name))).scalar_one_or_none()
 
 
@@ -68,8 +69,10 @@ async def memberships(session: AsyncSession, person_id: int) -> list[Member]:
     return list(strongest.values())
 
 
-async def space_called(session: AsyncSession, name: Any) -> Space | None:
+async def space_called(session: AsyncSession, name: str) -> Space | None:
     """The space with that name, unless it is archived."""
+    if not storable(name):
+        return None
     query = select(Space).where(Space.name == name, Space.archived_at.is_(None))
     return (await session.execute(query)).scalar_one_or_none()
 

@@ -4,17 +4,14 @@ Each function searches, filters and counts in the database and gives plain recor
 `%` and `_` for what they are.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kirzl_lab.catalog.models import Kind, Role, Text
 from kirzl_lab.store.audit import Action
-from kirzl_lab.store.tables import AuditEntry, Identity, Membership, Person, RosterEntry, Space, storable
 
 Item = TypeVar("Item")
 
@@ -112,14 +109,26 @@ class AuditLine:
 
 
 async def persons_page(
-    session: AsyncSession, *, search: str = "", institution: str | None = None, blocked: bool | None = None, page: int = 1, per_page: int = 50
+    session: AsyncSession,
+    *,
+    search: str = "",
+    institution: str | None = None,
+    blocked: bool | None = None,
+    page: int = 1,
+    per_page: int = 50,
 ) -> Page[PersonLine]:
     """Persons by hub name. `search` looks at names, subjects and asserted values of unbound claims too."""
     raise NotImplementedError
 
 
 async def spaces_page(
-    session: AsyncSession, *, search: str = "", kind: Kind | None = None, archived: bool | None = None, page: int = 1, per_page: int = 50
+    session: AsyncSession,
+    *,
+    search: str = "",
+    kind: Kind | None = None,
+    archived: bool | None = None,
+    page: int = 1,
+    per_page: int = 50,
 ) -> Page[SpaceLine]:
     """Spaces by name. `search` looks at the name and both titles."""
     raise NotImplementedError

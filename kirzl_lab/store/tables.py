@@ -1,7 +1,7 @@
 """The tables of the lab database. Times are UTC and carry their zone; names of rooms and words are the design's."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
@@ -11,7 +11,6 @@ from sqlalchemy import (
     Index,
     MetaData,
     String,
-    Text,
     TypeDecorator,
     UniqueConstraint,
     text,
@@ -26,6 +25,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """The moment in UTC; ValueError when it has no zone."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -33,9 +33,28 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """The moment in UTC, with its zone."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def storable(text: str) -> bool:
+    """Whether both databases can keep `text`: no NUL (PostgreSQL has none) and no half of a surrogate pair."""
+    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+class Line(TypeDecorator[str]):
+    """A text of limited length. What only one of the databases would take is refused on both, with a ValueError."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """The text as it is; ValueError when PostgreSQL could not keep it."""
+        if value is not None and not storable(value):
+            raise ValueError("a text with NUL or half a surrogate pair cannot be stored")
+        return value
 
 
 class Base(DeclarativeBase):
@@ -50,7 +69,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {datetime: UtcDateTime(), dict[str, Any]: JSON()}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: UtcDateTime(), dict[str, Any]: JSON()}
 
 
 class InstitutionRow(Base):
@@ -58,10 +77,12 @@ class InstitutionRow(Base):
 
     __tablename__ = "institutions"
 
-    name: Mapped[str] = mapped_column(String(24), primary_key=True)
-    issuer: Mapped[str] = mapped_column(String(500), unique=True)
-    title_de: Mapped[str] = mapped_column(String(500))
-    title_en: Mapped[str] = mapped_column(String(500))
+    name: Mapped[str] = mapped_column(Line(24), primary_key=True)
+    issuer: Mapped[str | None] = mapped_column(Line(500), unique=True)
+    """Empty for a demo institution that never ran here, and for one whose issuer another has taken over."""
+    demo: Mapped[bool]
+    title_de: Mapped[str] = mapped_column(Line(500))
+    title_en: Mapped[str] = mapped_column(Line(500))
     removed_at: Mapped[datetime | None]
     """Since when the catalogue no longer has it; its people cannot log in."""
 
@@ -72,8 +93,8 @@ class Person(Base):
     __tablename__ = "persons"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    hub_name: Mapped[str] = mapped_column(String(30), unique=True)
-    display_name: Mapped[str] = mapped_column(String(200))
+    hub_name: Mapped[str] = mapped_column(Line(30), unique=True)
+    display_name: Mapped[str] = mapped_column(Line(200))
     created_at: Mapped[datetime]
     blocked_at: Mapped[datetime | None]
 
@@ -89,8 +110,8 @@ class Identity(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     person_id: Mapped[int] = mapped_column(ForeignKey("persons.id"), index=True)
     institution_name: Mapped[str] = mapped_column(ForeignKey("institutions.name"), index=True)
-    issuer: Mapped[str] = mapped_column(String(500))
-    subject: Mapped[str] = mapped_column(String(255))
+    issuer: Mapped[str] = mapped_column(Line(500))
+    subject: Mapped[str] = mapped_column(Line(255))
     """Compared byte for byte: OpenID Connect subjects are case-sensitive (Core 1.0, section 2)."""
     claims: Mapped[dict[str, Any]]
     """Claim -> list of values that passed the institution's scopes; what roster rows are compared with."""
@@ -106,13 +127,13 @@ class Space(Base):
     __tablename__ = "spaces"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(24), unique=True)
-    kind: Mapped[str] = mapped_column(String(20))
-    title_de: Mapped[str] = mapped_column(String(500))
-    title_en: Mapped[str] = mapped_column(String(500))
+    name: Mapped[str] = mapped_column(Line(24), unique=True)
+    kind: Mapped[str] = mapped_column(Line(20))
+    title_de: Mapped[str] = mapped_column(Line(500))
+    title_en: Mapped[str] = mapped_column(Line(500))
     spec: Mapped[dict[str, Any]]
     """What the catalogue says of it: `CourseFile` in JSON for a course."""
-    managed_by: Mapped[str | None] = mapped_column(String(500))
+    managed_by: Mapped[str | None] = mapped_column(Line(500))
     """The file that describes it, relative to the courses folder; pages show such a space read-only."""
     created_at: Mapped[datetime]
     archived_at: Mapped[datetime | None]
@@ -148,11 +169,11 @@ class RosterEntry(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     space_id: Mapped[int | None] = mapped_column(ForeignKey("spaces.id"), index=True)
     institution_name: Mapped[str] = mapped_column(ForeignKey("institutions.name"))
-    claim: Mapped[str] = mapped_column(String(100))
-    value: Mapped[str] = mapped_column(String(500))
+    claim: Mapped[str] = mapped_column(Line(100))
+    value: Mapped[str] = mapped_column(Line(500))
     """E-mail addresses in lower case, everything else as it is."""
-    role: Mapped[str] = mapped_column(String(20))
-    section: Mapped[str] = mapped_column(String(60), default="")
+    role: Mapped[str] = mapped_column(Line(20))
+    section: Mapped[str] = mapped_column(Line(60), default="")
     created_at: Mapped[datetime]
     removed_at: Mapped[datetime | None]
     """Since when the roster no longer has it. The row and its binding stay: a row that comes back is the same promise."""
@@ -169,8 +190,8 @@ class Membership(Base):
     person_id: Mapped[int] = mapped_column(ForeignKey("persons.id"), index=True)
     space_id: Mapped[int | None] = mapped_column(ForeignKey("spaces.id"), index=True)
     roster_row_id: Mapped[int] = mapped_column(ForeignKey("roster_rows.id"), unique=True)
-    role: Mapped[str] = mapped_column(String(20))
-    section: Mapped[str] = mapped_column(String(60), default="")
+    role: Mapped[str] = mapped_column(Line(20))
+    section: Mapped[str] = mapped_column(Line(60), default="")
     created_at: Mapped[datetime]
 
 
@@ -185,10 +206,10 @@ class ServerBinding(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     person_id: Mapped[int] = mapped_column(ForeignKey("persons.id"))
-    server_name: Mapped[str] = mapped_column(String(30))
+    server_name: Mapped[str] = mapped_column(Line(30))
     space_id: Mapped[int] = mapped_column(ForeignKey("spaces.id"), index=True)
-    purpose: Mapped[str] = mapped_column(String(20))
-    last_size: Mapped[str | None] = mapped_column(String(24))
+    purpose: Mapped[str] = mapped_column(Line(20))
+    last_size: Mapped[str | None] = mapped_column(Line(24))
     created_at: Mapped[datetime]
     last_start_at: Mapped[datetime | None]
 
@@ -200,13 +221,13 @@ class AuditEntry(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime] = mapped_column(index=True)
-    actor: Mapped[str] = mapped_column(String(60), index=True)
+    actor: Mapped[str] = mapped_column(Line(60), index=True)
     """A hub name, or `catalogue` when `apply` did it, or `login` when somebody not yet known tried to log in."""
-    action: Mapped[str] = mapped_column(String(60), index=True)
+    action: Mapped[str] = mapped_column(Line(60), index=True)
     """A verb of the lab: see `kirzl_lab.store.audit.Action`."""
     person_id: Mapped[int | None] = mapped_column(ForeignKey("persons.id"), index=True)
     space_id: Mapped[int | None] = mapped_column(ForeignKey("spaces.id"), index=True)
-    institution_name: Mapped[str | None] = mapped_column(String(24), index=True)
+    institution_name: Mapped[str | None] = mapped_column(Line(24), index=True)
     detail: Mapped[dict[str, Any]]
-    note: Mapped[str] = mapped_column(Text, default="")
+    note: Mapped[str] = mapped_column(Line(), default="")
     """One English sentence for the log; pages say it from `action` and `detail`."""
