@@ -1,0 +1,109 @@
+"""Starting and stopping through JupyterHub's REST API, against a real hub: what is refused, and that it harms nothing."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.people import Person
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.laptop, pytest.mark.slow]
+
+GOOD = {"space": "ml-101", "purpose": "work", "size": "cpu-small"}
+LogIn = Callable[[str, str], Person]
+
+REFUSED: list[tuple[str, str, str, Any, int]] = [
+    ("no options", "POST", "s1", None, 400),
+    ("empty options", "POST", "s1", {"user_options": {}}, 400),
+    ("options as a list", "POST", "s1", {"user_options": []}, 400),
+    ("a body that is a list", "POST", "s1", [1], 400),
+    ("size is missing", "POST", "s1", {"user_options": {"space": "ml-101", "purpose": "work"}}, 400),
+    ("an unknown option", "POST", "s1", {"user_options": {**GOOD, "image": "evil"}}, 400),
+    ("a KubeSpawner profile", "POST", "s1", {"user_options": {"profile": "gpu"}}, 400),
+    ("options as the body", "POST", "s1", {**GOOD, "cpu": 64}, 400),
+    ("a path as space", "POST", "s1", {"user_options": {**GOOD, "space": "../etc"}}, 400),
+    ("an unknown purpose", "POST", "s1", {"user_options": {**GOOD, "purpose": "grade"}}, 400),
+    ("an unknown space", "POST", "s1", {"user_options": {**GOOD, "space": "nowhere"}}, 404),
+    ("somebody else's space", "POST", "s1", {"user_options": {**GOOD, "space": "dl-201"}}, 403),
+    ("a student's preview", "POST", "s1", {"user_options": {**GOOD, "purpose": "preview"}}, 403),
+    ("a size of another space", "POST", "s1", {"user_options": {**GOOD, "size": "gpu-full"}}, 403),
+    ("the default server", "POST", "", {"user_options": GOOD}, 400),
+    ("a name that is too long", "POST", "a" * 31, {"user_options": GOOD}, 400),
+    ("a name with capitals", "POST", "ML", {"user_options": GOOD}, 400),
+    ("create without options", "PUT", "s1", None, 400),
+    ("create in somebody else's space", "PUT", "s1", {"user_options": {**GOOD, "space": "dl-201"}}, 403),
+    ("create with an unknown option", "PUT", "s1", {"user_options": {**GOOD, "x": 1}}, 400),
+    ("rename", "PATCH", "s1", {"name": "other"}, 400),
+    ("an unknown field", "PATCH", "s1", {"color": "red"}, 400),
+    ("change to somebody else's space", "PATCH", "s1", {"user_options": {**GOOD, "space": "dl-201"}}, 403),
+    ("change to nonsense", "PATCH", "s1", {"user_options": "x"}, 400),
+]
+
+
+def address(person: Person, server: str) -> str:
+    return f"/users/{person.hub_name}/servers/{server}" if server else f"/users/{person.hub_name}/server"
+
+
+def send(person: Person, method: str, server: str, body: Any) -> tuple[int, str]:
+    answer = person.api(method, address(person, server), **({} if body is None else {"json": body}))
+    return answer.status_code, answer.json().get("message", "") if answer.text else ""
+
+
+def test_bad_requests_in_a_row_leave_the_hub_running_and_store_nothing(person: LogIn) -> None:
+    student = person("uni", "student2")
+    assert len(REFUSED) >= 20
+    for case, method, server, body, expected in REFUSED:
+        status, message = send(student, method, server, body)
+        assert status == expected, f"{case}: {status} {message}"
+        assert message, case
+        assert message.endswith("."), f"{case}: {message}"
+        assert "Traceback" not in message
+    assert student.api("GET", f"/users/{student.hub_name}").json()["servers"] == {}
+    assert student.api("POST", address(student, "mine"), json={"user_options": GOOD}).status_code in (201, 202)
+    wait_until(lambda: (student.server("mine") or {}).get("ready"), "a good start after the bad ones")
+
+
+def test_one_name_for_each_space_and_purpose(person: LogIn) -> None:
+    student = person("uni", "student3")
+    assert student.api("POST", address(student, "first"), json={"user_options": GOOD}).status_code in (201, 202)
+    status, message = send(student, "POST", "second", {"user_options": GOOD})
+    assert status == 409
+    assert "first" in message
+    wait_until(lambda: (student.server("first") or {}).get("ready"), "the first start")
+
+
+def test_stored_options_are_judged_again(person: LogIn) -> None:
+    student = person("uni", "student4")
+    assert student.api("PUT", address(student, "later"), json={"user_options": GOOD}).status_code == 201
+    changed = {**GOOD, "size": "cpu-medium"}
+    assert student.api("PATCH", address(student, "later"), json={"user_options": changed}).status_code == 200
+    assert student.api("POST", address(student, "later")).status_code in (201, 202)
+    model = wait_until(
+        lambda: (server := student.server("later")) and server["ready"] and server, "a start with what was stored"
+    )
+    assert model["user_options"] == changed
+
+
+def test_nobody_starts_a_server_for_somebody_else(person: LogIn) -> None:
+    student, founder = person("uni", "student1"), person("startups", "founder")
+    answer = founder.api("POST", f"/users/{student.hub_name}/servers/ml-101", json={"user_options": GOOD})
+    assert answer.status_code == 404
+    assert student.api("GET", f"/users/{student.hub_name}").json()["servers"] == {}
+
+
+@pytest.mark.parametrize(
+    "path", ["/hub/spawn", "/hub/spawn/{name}", "/hub/spawn/{name}/x?opt-space=dl-201&opt-size=cpu-medium"]
+)
+def test_spawn_leads_to_my_spaces(person: LogIn, path: str) -> None:
+    student = person("uni", "student1")
+    page = student.http.get(student.lab_url + path.format(name=student.hub_name))
+    assert page.url.path == "/hub/home"
+    assert student.api("GET", f"/users/{student.hub_name}").json()["servers"] == {}
+
+
+def test_the_hubs_admin_page_is_closed(person: LogIn) -> None:
+    assert person("uni", "student1").http.get(person("uni", "student1").lab_url + "/hub/admin").status_code == 404
+    operator = person("uni", "operator")
+    assert operator.http.get(operator.lab_url + "/hub/admin").url.path == "/services/lab/people"
+    assert operator.api("GET", "/users").status_code == 403
