@@ -217,3 +217,13 @@ class ServerNotRunning(Problem):
 class OwnAccount(Problem):
     slug, status = "own-account", 409
     sentence = "You cannot block your own account: ask another operator."
+
+
+class NewerDatabase(Problem):
+    slug, status = "newer-database", 503
+    sentence = "The lab database was last used by a newer version of the lab (step %(step)s is unknown here): start that version again, or restore the backup from before the upgrade."
+
+
+class CatalogueRefused(Problem):
+    slug, status = "catalogue-refused", 409
+    sentence = "The catalogue cannot be applied, and nothing was changed: %(reason)s."
