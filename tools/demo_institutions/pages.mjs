@@ -11,7 +11,7 @@ const WORDS = {
     password: 'Password',
     wrong: 'There is no such account here, or the password is another. The password of each account is its user name.',
     cancel: 'Cancel and go back',
-    number: 'matriculation number',
+    number: 'Matriculation no.',
     errorTitle: 'This did not work',
     login_expired: 'This login was finished already or is too old. Go back to KIRZL Lab and choose your institution again.',
     other: 'Go back to KIRZL Lab and choose your institution again.',
@@ -27,7 +27,7 @@ const WORDS = {
     password: 'Passwort',
     wrong: 'Dieses Konto gibt es hier nicht, oder das Passwort lautet anders. Das Passwort jedes Kontos ist sein Benutzername.',
     cancel: 'Abbrechen und zurück',
-    number: 'Matrikelnummer',
+    number: 'Matrikelnr.',
     errorTitle: 'Das hat nicht geklappt',
     login_expired: 'Diese Anmeldung ist schon abgeschlossen oder zu alt. Bitte im KIRZL Lab die Einrichtung noch einmal wählen.',
     other: 'Bitte im KIRZL Lab die Einrichtung noch einmal wählen.',
@@ -43,8 +43,9 @@ const STYLE = `
 * { box-sizing: border-box; }
 body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1.5rem 1rem; background: var(--page);
   color: var(--text); font: 1rem/1.5 system-ui, sans-serif; }
-main { width: 100%; max-width: 27rem; background: var(--card); border-radius: .9rem; overflow: hidden;
-  border: 1px solid var(--line); border-top: .4rem solid var(--colour); box-shadow: 0 8px 28px rgb(0 0 0 / 10%); }
+main { width: 100%; max-width: 29rem; background: var(--card); border-radius: .9rem; overflow: hidden;
+  border: 1px solid var(--line); box-shadow: 0 8px 28px rgb(0 0 0 / 10%); }
+main::before { content: ''; display: block; height: .4rem; background: var(--colour); }
 header { display: flex; gap: .9rem; align-items: center; padding: 1.3rem 1.5rem .9rem; }
 header span { flex: none; width: 2.9rem; height: 2.9rem; display: grid; place-items: center; border-radius: .7rem;
   background: var(--colour); color: #fff; font-size: 1.4rem; font-weight: 700; }
@@ -62,8 +63,7 @@ button { cursor: pointer; }
 button:hover { background: var(--hover); }
 button:focus-visible, input:focus-visible { outline: 3px solid var(--colour); outline-offset: 2px; }
 @media (prefers-color-scheme: dark) { button:focus-visible, input:focus-visible { outline-color: #9db8ff; } }
-.accounts button { text-align: left; height: 100%; }
-.accounts strong, .accounts small { display: block; }
+.accounts button { display: flex; flex-direction: column; align-items: flex-start; text-align: left; height: 100%; }
 .accounts small { color: var(--soft); font-size: .82rem; overflow-wrap: anywhere; }
 label { display: block; margin: .6rem 0 .2rem; font-size: .9rem; }
 .main { margin-top: .9rem; background: var(--colour); border-color: var(--colour); color: #fff; font-weight: 600; }
