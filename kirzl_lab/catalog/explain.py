@@ -1,6 +1,6 @@
 """What Pydantic refuses, in plain English: what was expected at a place of a model."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from kirzl_lab.catalog.mistakes import one_of_or_meant, shown
-from kirzl_lab.catalog.models import MEANING
+from kirzl_lab.catalog.values import MEANING
 
 Loc = tuple[str | int, ...]
 
@@ -32,43 +32,50 @@ class Slot:
     description: str = ""
 
 
+CONSTRAINTS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "string_pattern_mismatch": lambda context: MEANING[context["pattern"]],
+    "string_too_long": lambda context: f"at most {context['max_length']} characters",
+    "string_too_short": lambda _: "a text that is not empty",
+    "too_short": lambda _: "at least one entry",
+}
+"""Pydantic's type of an error -> what was expected."""
+
+TYPES = {
+    "bool": "true or false",
+    "date": "a day, for example 2026-10-01",
+    "tuple": "a list, for example [a, b]",
+    "dict": "a mapping: a name, a colon, and what it stands for below it",
+}
+"""The first word of Pydantic's type of an error -> what was expected."""
+
+
 def expected(model: type[BaseModel], refusal: Refusal, value: object = None) -> str:
-    """What `model` expects where it refused `value`. Never Pydantic's own words, but for types that it invents later."""
+    """What `model` expects where it refused `value`."""
+    if refusal.type in CONSTRAINTS:
+        return CONSTRAINTS[refusal.type](refusal.context)
     slot = slot_at(model, refusal.loc)
-    match refusal.type.split("_"):
-        case ["value", "error"]:
-            return str(refusal.context.get("error", refusal.message)).removeprefix("expected ")
-        case ["string", "pattern", "mismatch"]:
-            return MEANING[refusal.context["pattern"]]
-        case ["string", "too", "long"]:
-            return f"at most {refusal.context['max_length']} characters"
-        case ["string", "too", "short"]:
-            return "a text that is not empty"
-        case ["string", *_]:
-            number = isinstance(value, bool | int | float)
-            return f'a text, in quotes: "{shown(str(value))}"' if number else "a text"
-        case ["too", "short"]:
-            return "at least one entry"
-        case ["int", *_] | ["float", *_] | ["finite", *_] | ["greater", *_] | ["less", *_]:
-            return f"{'a whole number' if slot.type is int else 'a number'}{_range(slot)}"
-        case ["bool", *_]:
-            return "true or false"
-        case ["date", *_]:
-            return "a day, for example 2026-10-01"
-        case ["literal", "error"]:
-            return one_of_or_meant(str(value or ""), map(str, get_args(slot.type)))
-        case ["tuple", *_]:
-            return "a list, for example [a, b]"
-        case ["model", *_]:
-            return f"a mapping with {', '.join(fields_at(model, refusal.loc))}"
-        case ["dict", *_]:
-            return "a mapping: a name, a colon, and what it stands for below it"
-    return f"something else: {slot.description or refusal.message}"
+    # The first word tells what was wanted ("int_type", "int_from_float"), or that a number is out of its range.
+    first = refusal.type.partition("_")[0]
+    match first:
+        case "value" | "repeated":
+            words = str(refusal.context.get("error", refusal.message)).removeprefix("expected ")
+        case "string":
+            words = f'a text, in quotes: "{shown(str(value))}"' if isinstance(value, bool | int | float) else "a text"
+        case "int" | "float" | "finite" | "greater" | "less":
+            words = f"{'a whole number' if slot.type is int else 'a number'}{in_range(slot)}"
+        case "literal":
+            words = one_of_or_meant(str(value or ""), map(str, get_args(slot.type)))
+        case "model":
+            words = f"a mapping with {', '.join(fields_at(model, refusal.loc))}"
+        case _:
+            words = TYPES.get(first) or f"something else: {slot.description or 'see docs/reference/catalogue.md'}"
+    return words
 
 
 def missing(model: type[BaseModel], loc: Loc) -> str:
     """The key at `loc` and what it is for."""
-    return f"the key {loc[-1]} ({slot_at(model, loc).description.rstrip('.')})"
+    about = slot_at(model, loc).description.split(". ")[0].rstrip(".")
+    return f"the key {loc[-1]} ({about[:1].lower()}{about[1:]})"
 
 
 def fields_at(model: type[BaseModel], loc: Loc) -> list[str]:
@@ -90,26 +97,27 @@ def _inside(slot: Slot, part: str | int) -> Slot:
         field = slot.type.model_fields.get(str(part))
         if field is None:
             return Slot(None)
-        inner = _bare(field.annotation)
+        inner = bare(field.annotation)
         return Slot(inner.type, (*field.metadata, *inner.constraints), field.description or "")
     arguments = get_args(slot.type)
     if get_origin(slot.type) is dict:
-        return _bare(arguments[1])
-    return _bare(arguments[0]) if get_origin(slot.type) is tuple else Slot(None)
+        return bare(arguments[1])
+    return bare(arguments[0]) if get_origin(slot.type) is tuple else Slot(None)
 
 
-def _bare(annotation: Any) -> Slot:
+def bare(annotation: object) -> Slot:
     """The type without `Annotated` and `None`."""
     if get_origin(annotation) is Annotated:
         inner, *constraints = get_args(annotation)
-        bare = _bare(inner)
-        return Slot(bare.type, (*constraints, *bare.constraints))
+        slot = bare(inner)
+        return Slot(slot.type, (*constraints, *slot.constraints))
     if get_origin(annotation) in (Union, UnionType):
-        return _bare(next(choice for choice in get_args(annotation) if choice is not NoneType))
+        return bare(next(choice for choice in get_args(annotation) if choice is not NoneType))
     return Slot(annotation)
 
 
-def _range(slot: Slot) -> str:
+def in_range(slot: Slot) -> str:
+    """The bounds of a number in words, with a space before them; empty when it has none."""
     limits = dict(_limits(slot))
     if "ge" in limits and "le" in limits:
         return f" from {limits['ge']} to {limits['le']}"

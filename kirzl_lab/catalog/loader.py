@@ -10,8 +10,9 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
-from kirzl_lab.catalog.checks import (
+from kirzl_lab.catalog.consistency import (
     check_course,
+    check_default_size,
     check_institutions,
     check_operators,
     check_roster,
@@ -21,8 +22,6 @@ from kirzl_lab.catalog.checks import (
 )
 from kirzl_lab.catalog.mistakes import CatalogueMistakes, Mistake, in_order, meant, shown
 from kirzl_lab.catalog.models import (
-    MEANING,
-    SPACE_NAME,
     Catalogue,
     Course,
     CourseFile,
@@ -34,6 +33,7 @@ from kirzl_lab.catalog.models import (
 from kirzl_lab.catalog.roster_file import RosterFile, read_roster
 from kirzl_lab.catalog.text_file import escapes, why
 from kirzl_lab.catalog.validate import validate
+from kirzl_lab.catalog.values import MEANING, SPACE_NAME
 from kirzl_lab.catalog.yaml_file import YamlFile, read_yaml
 
 __all__ = ["CatalogueMistakes", "Mistake", "load", "read_site"]
@@ -109,24 +109,31 @@ def load(hub_config: Path, courses: Path) -> Catalogue:
 
 def read_site(hub_config: Path, courses: Path) -> Site:
     """Both folders, read and checked against each other."""
-    site = Site(
-        lab=_yaml(hub_config, "lab.yaml", LabFile),
-        sizes=_yaml(hub_config, "sizes.yaml", SizesFile),
-        institutions=_yaml(hub_config, "institutions.yaml", InstitutionsFile),
-    )
-    folders, site.mistakes = _course_folders(courses)
-    site.courses = [_read_course(folder, courses) for folder in folders]
-    _check(site)
+    site = read_hub_config(hub_config)
+    folders, site.mistakes = course_folders(courses)
+    site.courses = [read_course(folder, courses) for folder in folders]
+    check_site(site)
     return site
 
 
-def _check(site: Site) -> None:
+def read_hub_config(folder: Path) -> Site:
+    """The three files of `folder`, read but not checked against each other; no courses yet."""
+    return Site(
+        lab=_yaml(folder, "lab.yaml", LabFile),
+        sizes=_yaml(folder, "sizes.yaml", SizesFile),
+        institutions=_yaml(folder, "institutions.yaml", InstitutionsFile),
+    )
+
+
+def check_site(site: Site) -> None:
+    """Add to the files' mistakes what does not fit together."""
     check_sizes(site.sizes.file)
     check_institutions(site.institutions.file)
     sizes, institutions = sizes_of(site.sizes.file), institutions_of(site.institutions.file)
     if institutions is not None:
         check_operators(site.lab.file, institutions)
     for course in site.courses:
+        check_default_size(course.file.file)
         if sizes is not None:
             check_course(course.file.file, sizes)
         if institutions is not None:
@@ -136,7 +143,7 @@ def _check(site: Site) -> None:
 def _yaml(folder: Path, name: str, model: type[M]) -> Read[M]:
     file = read_yaml(folder / name, folder, name)
     if not file.readable and not file.path.exists() and (other := _near(folder, name)):
-        file.mistakes[:] = [Mistake(folder / other, 0, None, f"a file called {other}", name)]
+        file.mistakes[:] = [Mistake(file.path, 0, None, f"no such file, but {shown(other)}", name)]
     return Read(file, validate(file, model))
 
 
@@ -148,7 +155,8 @@ def _near(folder: Path, name: str) -> str | None:
         return None
 
 
-def _course_folders(courses: Path) -> tuple[list[Path], list[Mistake]]:
+def course_folders(courses: Path) -> tuple[list[Path], list[Mistake]]:
+    """The folders in `courses`, hidden ones left out, and what is wrong with `courses` itself."""
     try:
         entries = sorted(entry for entry in courses.iterdir() if not entry.name.startswith("."))
         return [entry for entry in entries if entry.is_dir()], []
@@ -157,7 +165,8 @@ def _course_folders(courses: Path) -> tuple[list[Path], list[Mistake]]:
         return [], [Mistake(courses, 0, None, found, "a folder with one folder a course")]
 
 
-def _read_course(folder: Path, courses: Path) -> CourseFolder:
+def read_course(folder: Path, courses: Path) -> CourseFolder:
+    """The course in `folder`, which must lie inside `courses`; not checked against `hub_config` yet."""
     mistakes = []
     if not is_space_name(folder.name):
         mistakes.append(Mistake(folder, 0, None, f"a course folder called “{shown(folder.name)}”", MEANING[SPACE_NAME]))
@@ -175,5 +184,5 @@ def _read_course(folder: Path, courses: Path) -> CourseFolder:
         mistakes.append(Mistake(materials, 0, None, "a file", "a folder"))
     roster = read_roster(folder / "roster.csv", folder)
     if not roster.readable and not roster.path.exists() and (other := _near(folder, "roster.csv")):
-        roster.mistakes[:] = [Mistake(folder / other, 0, None, f"a file called {other}", "roster.csv")]
+        roster.mistakes[:] = [Mistake(roster.path, 0, None, f"no such file, but {shown(other)}", "roster.csv")]
     return CourseFolder(folder, _yaml(folder, "course.yaml", CourseFile), roster, mistakes, has_materials)

@@ -23,6 +23,7 @@ class Mistake:
     expected: str
 
     def __str__(self) -> str:
+        """One line, for example `courses/ml-101/course.yaml:7: found a list, expected a text`."""
         where = f"{shown_path(self.file)}:{self.line}" if self.line else shown_path(self.file)
         return f"{where}: found {self.found}, expected {self.expected}"
 

@@ -1,36 +1,30 @@
 """The models of the catalogue: one for each file a site edits."""
 
 import re
-from collections.abc import Collection
 from datetime import date
 from enum import StrEnum
-from functools import cache
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
-SPACE_NAME = r"^[a-z](?:-?[a-z0-9])*$"
-"""Names of servers, pods and volumes are derived from it (design: at most 24 characters)."""
-
-CLAIM_NAME = r"^[A-Za-z][A-Za-z0-9_:./-]{0,99}$"
-RESOURCE = r"^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?/[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
-VARIABLE = r"^[A-Z][A-Z0-9_]{0,99}$"
-ADDRESS = r"^[^@\s<>,;]+@[^@\s<>,;]+$"
-IMAGE = r"^[a-z0-9][a-z0-9./:_-]{0,199}$"
-DOMAIN = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+$"
-
-MEANING = {
-    SPACE_NAME: "a name of at most 24 characters: a to z, 0 to 9 and single hyphens, a letter first, no hyphen at the end",
-    CLAIM_NAME: "the name of a claim, for example email",
-    DOMAIN: "a domain in lower case, for example uni.example",
-    RESOURCE: "a Kubernetes resource name, for example nvidia.com/gpu",
-    VARIABLE: "the name of an environment variable, for example KIRZL_LAB_UNI_SECRET",
-    ADDRESS: "an e-mail address, for example lab-help@uni.example",
-    IMAGE: "the name of an image, for example notebook",
-}
-"""What each pattern asks for, in words for people."""
+from kirzl_lab.catalog.values import (
+    ADDRESS,
+    IMAGE,
+    RESOURCE,
+    SPACE_NAME,
+    VARIABLE,
+    ClaimName,
+    ClaimNames,
+    ClaimValue,
+    Domains,
+    Issuer,
+    Name,
+    Names,
+    OAuthScopes,
+    Sentence,
+    TimeZone,
+)
 
 SCOPED_CLAIMS = frozenset(
     {
@@ -43,52 +37,8 @@ SCOPED_CLAIMS = frozenset(
 )
 """Claims whose values end in a domain; an institution may assert them for its own domains only."""
 
-Name = Annotated[str, StringConstraints(pattern=SPACE_NAME, max_length=24)]
-Domain = Annotated[str, StringConstraints(pattern=DOMAIN, max_length=253)]
-ClaimName = Annotated[str, StringConstraints(pattern=CLAIM_NAME)]
-Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
-
-
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
-
-
-def _known_zone(name: str) -> str:
-    if name not in _zones():
-        raise ValueError("expected a time zone of the IANA database, for example Europe/Berlin")
-    return name
-
-
-def _issuer_address(address: str) -> str:
-    """OpenID Connect Discovery 1.0, section 3: https, no query, no fragment. Plain http only on this machine."""
-    expected = "expected an address that begins with https:// and has no ? or #, for example https://login.uni.example"
-    try:
-        parts = urlsplit(address)
-        host, port = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise ValueError(expected) from error
-    here = host in {"localhost", "127.0.0.1", "::1"} or host.endswith(".localhost")
-    secure = parts.scheme == "https" or (parts.scheme == "http" and here)
-    if not secure or not host or port == 0 or "@" in parts.netloc or re.search(r"[?#\s\\]", address):
-        raise ValueError(expected)
-    return address
-
-
-def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:
-    again = next((value for index, value in enumerate(values) if value in values[:index]), None)
-    if again is not None:
-        raise ValueError(f"expected {again} only once")
-    return values
-
-
-TimeZone = Annotated[str, AfterValidator(_known_zone)]
-Issuer = Annotated[str, StringConstraints(max_length=500), AfterValidator(_issuer_address)]
-Names = Annotated[tuple[Name, ...], AfterValidator(_each_once)]
-ClaimNames = Annotated[tuple[ClaimName, ...], AfterValidator(_each_once)]
-Domains = Annotated[tuple[Domain, ...], AfterValidator(_each_once)]
-OAuthScope = Annotated[str, StringConstraints(min_length=1, max_length=100)]
-OAuthScopes = Annotated[tuple[OAuthScope, ...], AfterValidator(_each_once)]
+EMAIL = re.compile(r"[\x21-\x3f\x41-\x7e]+@[\x21-\x3f\x41-\x7e]+")
+"""ASCII only: lower() maps some letters of other scripts onto a-z, and two mailboxes would become one."""
 
 
 class Role(StrEnum):
@@ -195,10 +145,11 @@ class Institution(Model):
     @field_validator("demo")
     @classmethod
     def _has_one_issuer(cls, demo: bool, info: ValidationInfo) -> bool:
-        # "issuer" is not in the data when it was refused itself.
-        if demo and info.data.get("issuer") is not None:
+        # An issuer that was refused itself is not in the data, but it was given.
+        given = "issuer" not in info.data or info.data["issuer"] is not None
+        if demo and given:
             raise ValueError("expected either issuer or demo: a demo institution has no issuer of its own")
-        if not demo and "issuer" in info.data and info.data["issuer"] is None:
+        if not demo and not given:
             raise ValueError("expected issuer, the address of the institution's OpenID provider")
         return demo
 
@@ -209,12 +160,25 @@ class InstitutionsFile(Model):
     institutions: dict[Name, Institution] = Field(min_length=1, description="Institutions by a short name.")
 
 
-class Operator(Model):
-    """A promise of the operator role, bound at that person's login through that institution."""
+class Promise(Model):
+    """A claim and the value that an institution must assert for somebody."""
 
     institution: Name = Field(description="The institution that asserts the claim.")
     claim: ClaimName = Field(description="The claim to look at.")
-    value: Sentence = Field(description="The value it must have.")
+    value: ClaimValue = Field(description="The value it must have; e-mail addresses are compared in lower case.")
+
+    @field_validator("value")
+    @classmethod
+    def _email_in_lower_case(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("claim") != "email":
+            return value
+        if not EMAIL.fullmatch(value):
+            raise ValueError("expected an e-mail address")
+        return value.lower()
+
+
+class Operator(Promise):
+    """A promise of the operator role, bound at that person's login through that institution."""
 
 
 class LabFile(Model):
@@ -252,26 +216,15 @@ class CourseFile(Model):
             raise ValueError(f"expected a day on or after starts, {starts}")
         return ends
 
-    @field_validator("default_size")
-    @classmethod
-    def _default_is_offered(cls, size: str, info: ValidationInfo) -> str:
-        sizes = info.data.get("sizes")
-        if sizes and size not in sizes:
-            raise ValueError(f"expected one of its sizes: {', '.join(sizes)}")
-        return size
-
     @property
     def zone(self) -> ZoneInfo:
         """The time zone of `starts` and `ends`."""
         return ZoneInfo(self.timezone)
 
 
-class RosterRow(Model):
+class RosterRow(Promise):
     """One line of `roster.csv`."""
 
-    institution: Name = Field(description="The institution that asserts the claim.")
-    claim: ClaimName = Field(description="The claim to look at.")
-    value: Sentence = Field(description="The value it must have; e-mail addresses are compared in lower case.")
     role: Literal[Role.STUDENT, Role.ASSISTANT, Role.INSTRUCTOR] = Field(description="The role that the row promises.")
     section: Annotated[str, StringConstraints(strip_whitespace=True, max_length=60)] = Field(
         default="", description="Group within the course, if any."
@@ -296,20 +249,6 @@ class Catalogue(Model):
     flavours: dict[str, Flavour]
     institutions: dict[str, Institution]
     courses: dict[str, Course]
-
-
-def within_domains(claim: str, value: str, domains: Collection[str]) -> bool:
-    """Whether an institution with `domains` may assert `value` for `claim`.
-
-    The scope of a scoped claim is what follows its one `@` (the whole value of `schac_home_organization`); it must be
-    one of the domains exactly, in any case of letters. Other claims have no scope.
-    """
-    if claim not in SCOPED_CLAIMS:
-        return True
-    local, at, scope = value.rpartition("@")
-    if claim != "schac_home_organization" and (not at or not local or "@" in local):
-        return False
-    return scope.lower() in domains
 
 
 def is_space_name(name: str) -> bool:

@@ -44,12 +44,22 @@ def read_text(path: Path, inside: Path, limit: int, expected: str) -> TextFile:
     `expected` says what should be there, for whoever finds that it is not.
     """
     file = TextFile(path)
-    data = _read(file, inside, limit, expected)
-    if data is None:
+    try:
+        data = _read(path, inside, limit)
+    except _Unusable as error:
         file.readable = False
-        return file
-    _decode(file, data)
+        file.add(0, None, error.found, error.expected or expected)
+    else:
+        _decode(file, data)
     return file
+
+
+class _Unusable(Exception):  # noqa: N818 - never leaves this module
+    """The file cannot be read as a whole."""
+
+    def __init__(self, found: str, expected: str = "") -> None:
+        super().__init__(found)
+        self.found, self.expected = found, expected
 
 
 def escapes(path: Path, inside: Path) -> bool:
@@ -66,34 +76,28 @@ def why(error: Exception) -> str:
     return (reason or "not a usable path").lower()
 
 
-def _read(file: TextFile, inside: Path, limit: int, expected: str) -> bytes | None:
-    path = file.path
+def _read(path: Path, inside: Path, limit: int) -> bytes:
     try:
-        # Opening a pipe would wait for somebody to write to it.
+        # Without O_NONBLOCK, opening a pipe would wait for somebody to write to it.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except FileNotFoundError:
-        file.add(0, None, "a link to nothing" if path.is_symlink() else "no such file", expected)
-        return None
+        raise _Unusable("a link to nothing" if path.is_symlink() else "no such file") from None
     except (OSError, ValueError) as error:
-        file.add(0, None, f"a file that cannot be read ({why(error)})", expected)
-        return None
+        raise _Unusable(f"a file that cannot be read ({why(error)})") from None
     try:
-        with os.fdopen(descriptor, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                file.add(0, None, "something that is not a file", expected)
-                return None
-            if escapes(path, inside):
-                file.add(0, None, "a link that leads out of its folder", expected)
-                return None
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise _Unusable("a folder" if stat.S_ISDIR(mode) else "something that is not a file")
+        if escapes(path, inside):
+            raise _Unusable("a link that leads out of its folder")
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
             data = stream.read(limit + 1)
-    except (OSError, ValueError) as error:
-        # fdopen refuses a folder, and closes nothing then; the descriptor of a short-lived mistake is no loss
-        found = "a folder" if isinstance(error, IsADirectoryError) else f"a file that cannot be read ({why(error)})"
-        file.add(0, None, found, expected)
-        return None
+    except OSError as error:
+        raise _Unusable(f"a file that cannot be read ({why(error)})") from None
+    finally:
+        os.close(descriptor)
     if len(data) > limit:
-        file.add(0, None, "a file that is too large", f"at most {limit // 1024} KiB")
-        return None
+        raise _Unusable("a file that is too large", f"at most {limit // 1024} KiB")
     return data
 
 

@@ -58,7 +58,7 @@ def _renamed(refusals: Iterable[Refusal]) -> dict[Loc, Loc]:
 
 
 def _add(file: YamlFile, root: Node, model: type[BaseModel], refusal: Refusal, renamed: Loc | None) -> None:
-    loc = refusal.loc
+    loc = (*refusal.loc, refusal.context["index"]) if "index" in refusal.context else refusal.loc
     if refusal.type == "missing":
         file.add(*place(root, loc[:-1]), f"no {loc[-1]}{_inside(loc[:-1])}", missing(model, loc))
     elif refusal.type == "extra_forbidden":
