@@ -18,6 +18,11 @@ STRENGTH = {
 """Of several rows that give a person roles in one space, the strongest counts."""
 
 
+def stored_value(claim: str, value: str) -> str:
+    """A claim's value as roster rows keep it and identities are compared with it: e-mail addresses in lower case."""
+    return value.lower() if claim == "email" else value
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """A person's place in a space that they may open."""
@@ -61,7 +66,7 @@ async def memberships(session: AsyncSession, person_id: int) -> list[Member]:
         .order_by(Space.name)
     )
     strongest: dict[int, Member] = {}
-    for space, role, section in (await session.execute(query)).tuples():
+    for space, role, section in await session.execute(query):
         member = Member(space=space, role=Role(role), section=section)
         known = strongest.get(space.id)
         if known is None or STRENGTH[member.role] > STRENGTH[known.role]:
@@ -85,4 +90,4 @@ async def bindings(session: AsyncSession, person_id: int) -> list[Bound]:
         .where(ServerBinding.person_id == person_id)
         .order_by(ServerBinding.server_name)
     )
-    return [Bound(*row) for row in (await session.execute(query)).tuples()]
+    return [Bound(*row) for row in await session.execute(query)]
