@@ -16,6 +16,7 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 from babel.support import Translations
 from jinja2 import Environment, pass_context
+from jinja2.ext import InternationalizationExtension
 from jinja2.runtime import Context
 from markupsafe import Markup
 
@@ -73,14 +74,16 @@ def translations(language: str) -> Words:
     return Words(compiled)
 
 
-def prepare(environment: Environment) -> None:
-    """Make a Jinja environment ready for our templates: `{% trans %}`, and filters that know the page's language.
+class PageWords(InternationalizationExtension):
+    """The Jinja extension of our pages: `{% trans %}`, `_()`, and filters that know the page's language.
 
     `gettext` and `ngettext` come with each page, from `translations`; without them a page speaks English.
     """
-    environment.add_extension("jinja2.ext.i18n")
-    environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
-    environment.filters.update(local=_local, moment=_moment, day=_day, number=_number)
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
+        environment.filters.update(local=_local, moment=_moment, day=_day, number=_number)
 
 
 @pass_context
