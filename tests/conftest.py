@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 from kirzl_lab.store.database import Store
 from kirzl_lab.store.migrate import migrate
 
-# A failure prints its seed and the line that plays it again. No deadline: builders share their cores.
+# A failure prints its seed and the line that plays it again. No deadline: cores may be shared.
 _patient = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("dev", _patient, max_examples=50)
 settings.register_profile("ci", _patient, max_examples=200)

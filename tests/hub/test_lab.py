@@ -1,0 +1,173 @@
+"""What the hub decides with a real lab database: memberships of this moment, names bound once, refusals audited."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kirzl_lab.store.apply import apply
+from sqlalchemy import select, update
+
+from kirzl_lab.catalog.loader import load
+from kirzl_lab.catalog.models import RosterRow
+from kirzl_lab.hub.lab import Lab
+from kirzl_lab.problems import LabDatabaseAway, NameTaken, NotAMember, PersonBlocked, SizeUnavailable, UnknownSpace
+from kirzl_lab.settings import Settings
+from kirzl_lab.store.database import Store
+from kirzl_lab.store.tables import AuditEntry, Identity, Membership, Person, ServerBinding
+
+ROOT = Path(__file__).parents[2]
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+WORK = {"space": "ml-101", "purpose": "work", "size": "cpu-small"}
+ISSUERS = {name: f"http://localhost:9400/{name}" for name in ("uni", "uas", "startups")}
+
+
+@pytest.fixture
+async def lab(any_store: Store, tmp_path: Path) -> Lab:
+    catalogue = load(ROOT / "hub_config", ROOT / "courses")
+    settings = Settings(
+        hub_config=ROOT / "hub_config",
+        courses=ROOT / "courses",
+        data=tmp_path,
+        database_url="sqlite+aiosqlite:///:memory:",
+        public_url="http://localhost:8000",
+        demo_url="http://localhost:9400",
+    )
+    made = Lab(settings, catalogue, {"KIRZL_LAB_UAS_SECRET": "x"}, clock=lambda: NOW)
+    await made.store.close()
+    made.store = any_store
+    await apply(any_store, catalogue, ISSUERS, now=NOW)
+    return made
+
+
+async def somebody(lab: Lab, hub_name: str, institution: str, claims: dict[str, list[str]]) -> None:
+    async with lab.store.writing() as session:
+        person = Person(hub_name=hub_name, display_name=hub_name, created_at=NOW)
+        session.add(person)
+        await session.flush()
+        session.add(
+            Identity(
+                person_id=person.id,
+                institution_name=institution,
+                issuer=ISSUERS[institution],
+                subject=hub_name,
+                claims=claims,
+                created_at=NOW,
+                last_login_at=NOW,
+            )
+        )
+
+
+STUDENT = {"matriculation_number": ["1000002"], "email": ["student2@uni.example"]}
+
+
+async def audited(lab: Lab) -> list[str]:
+    async with lab.store.reading() as session:
+        rows = await session.scalars(select(AuditEntry.action).where(AuditEntry.actor != "catalogue"))
+        return list(rows)
+
+
+async def test_a_member_gets_a_choice_and_the_name_is_bound(lab: Lab) -> None:
+    await somebody(lab, "pstudent", "uni", STUDENT)
+    choice = await lab.decide("pstudent", "mine", WORK, bind=True)
+    assert (choice.space, choice.role, choice.server_name) == ("ml-101", "student", "mine")
+    assert choice.materials_source == ROOT / "courses" / "ml-101" / "materials"
+    with pytest.raises(NameTaken, match="mine"):
+        await lab.decide("pstudent", "other", WORK, bind=True)
+    assert (await lab.decide("pstudent", "mine", WORK, bind=True)).server_name == "mine"
+
+
+async def test_looking_binds_no_name(lab: Lab) -> None:
+    await somebody(lab, "pstudent", "uni", STUDENT)
+    await lab.decide("pstudent", "first", WORK, bind=False)
+    assert (await lab.decide("pstudent", "second", WORK, bind=True)).server_name == "second"
+
+
+async def test_refusals_are_audited_and_bind_nothing(lab: Lab) -> None:
+    await somebody(lab, "pfounder", "startups", {"email": ["founder@startups.example"]})
+    for space, problem in (("ml-101", NotAMember), ("nowhere", UnknownSpace)):
+        with pytest.raises(problem):
+            await lab.decide("pfounder", "x", WORK | {"space": space}, bind=True)
+    assert await audited(lab) == ["start-refused", "start-refused"]
+    async with lab.store.reading() as session:
+        assert (await session.scalars(select(ServerBinding))).all() == []
+    assert (await lab.sight("pfounder")).facts == ()
+    assert (await lab.sight("pfounder")).asserted == {"startups": {"email": ["founder@startups.example"]}}
+
+
+async def test_a_name_nobody_knows_opens_nothing(lab: Lab) -> None:
+    with pytest.raises(NotAMember):
+        await lab.decide("nobody", "x", WORK, bind=True)
+
+
+async def test_a_blocked_person_opens_nothing(lab: Lab) -> None:
+    await somebody(lab, "pstudent", "uni", STUDENT)
+    async with lab.store.writing() as session:
+        await session.execute(update(Person).values(blocked_at=NOW))
+    for question in (lab.decide("pstudent", "x", WORK, bind=True), lab.sight("pstudent")):
+        with pytest.raises(PersonBlocked, match="lab-help"):
+            await question
+
+
+async def test_a_roster_change_counts_at_the_next_click(lab: Lab) -> None:
+    await somebody(lab, "plate", "uni", {"matriculation_number": ["1000099"], "email": ["late@uni.example"]})
+    assert (await lab.sight("plate")).facts == ()
+    course = lab.catalogue.courses["ml-101"]
+    row = RosterRow(institution="uni", claim="matriculation_number", value="1000099", role="student")
+    with_row = lab.catalogue.model_copy(
+        update={
+            "courses": lab.catalogue.courses | {"ml-101": course.model_copy(update={"roster": (*course.roster, row)})}
+        }
+    )
+    await apply(lab.store, with_row, ISSUERS, now=NOW)
+    assert [facts.space.name for facts in (await lab.sight("plate")).facts if facts.space] == ["ml-101"]
+    assert (await lab.decide("plate", "ml-101", WORK, bind=True)).role == "student"
+    await apply(lab.store, lab.catalogue, ISSUERS, now=NOW)
+    with pytest.raises(NotAMember):
+        await lab.decide("plate", "ml-101", WORK, bind=True)
+
+
+async def test_two_starts_at_once_under_two_names_end_as_one(lab: Lab) -> None:
+    await somebody(lab, "pstudent", "uni", STUDENT)
+    answers = await asyncio.gather(
+        *(lab.decide("pstudent", name, WORK, bind=True) for name in ("one", "two")), return_exceptions=True
+    )
+    assert sorted(type(answer).__name__ for answer in answers) == ["Choice", "NameTaken"]
+
+
+async def test_a_gpu_that_is_not_here_is_a_409_with_its_reason(lab: Lab) -> None:
+    lab.unavailable = {"gpu-slice": next(iter(lab.unavailable.values()))}
+    await somebody(lab, "pstudent", "uni", {"matriculation_number": ["1000001"]})
+    with pytest.raises(SizeUnavailable) as refused:
+        await lab.decide("pstudent", "dl", {"space": "dl-201", "purpose": "work", "size": "gpu-slice"}, bind=True)
+    assert refused.value.status == 409
+
+
+async def test_starts_and_stops_are_audited(lab: Lab) -> None:
+    await somebody(lab, "pstudent", "uni", STUDENT)
+    await lab.started(await lab.decide("pstudent", "mine", WORK, bind=True))
+    await lab.stopped("pstudent", "mine", "ml-101")
+    assert await audited(lab) == ["roster-bound", "server-started", "server-stopped"]
+
+
+async def test_a_database_that_does_not_answer_is_said_within_a_second(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_args: Any, **_kwargs: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("kirzl_lab.hub.lab.person_called", never)
+    monkeypatch.setattr("kirzl_lab.hub.lab.DATABASE_LIMIT_S", 0.01)
+    with pytest.raises(LabDatabaseAway):
+        await lab.viewer("pstudent")
+
+
+async def test_an_operator_is_seen_as_one(lab: Lab) -> None:
+    await somebody(lab, "poperator", "uni", {"email": ["operator@uni.example"]})
+    await lab.sight("poperator")
+    viewer = await lab.viewer("poperator")
+    assert viewer is not None
+    assert viewer.operator
+    async with lab.store.reading() as session:
+        assert len((await session.scalars(select(Membership))).all()) == 1
