@@ -1,7 +1,8 @@
 """The connection to the lab database: one async engine, sessions for reading and for writing."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -16,9 +17,12 @@ class Store:
 
     def __init__(self, url: str) -> None:
         """`url` is a SQLAlchemy address: `sqlite+aiosqlite:///FILE` or `postgresql+psycopg://...`."""
-        self.engine = create_async_engine(url)
+        # A PostgreSQL that restarted leaves dead connections behind: look before use, so that nobody sees them.
+        self.engine = create_async_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        self._sqlite = self.engine.dialect.name == "sqlite"
+        self._turn = asyncio.Lock()
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
-        if self.engine.dialect.name == "sqlite":
+        if self._sqlite:
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
 
@@ -26,15 +30,31 @@ class Store:
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """A session that sees one moment of the database and changes nothing."""
         async with self._sessions() as session:
+            if not self._sqlite:
+                one_moment = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+                await session.connection(execution_options=one_moment)
             yield session
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncSession]:
-        """A session whose changes are committed together when its block ends, or not at all when it raises."""
-        async with self._sessions.begin() as session:
+        """A session whose changes are committed together when its block ends, or not at all when it raises.
+
+        Not to be nested. Raises TimeoutError when writers of this process keep it waiting for as long as writers of
+        another one may.
+        """
+        async with AsyncExitStack() as stack:
+            if self._sqlite:
+                await self._wait_for_turn(stack)
+            session = await stack.enter_async_context(self._sessions.begin())
             # SQLite cannot turn a read into a write while another process writes: take the write lock first.
             await session.connection(execution_options={"lab_writes": True})
             yield session
+
+    async def _wait_for_turn(self, stack: AsyncExitStack) -> None:
+        # SQLite has one writer at a time and lets the others try again and again, each on a connection that readers
+        # could use. Here they stand in line without one.
+        async with asyncio.timeout(BUSY_TIMEOUT_MS / 1000):
+            await stack.enter_async_context(self._turn)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -43,10 +63,17 @@ class Store:
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: object) -> None:
     connection.isolation_level = None  # BEGIN is ours, below
+    # SQLite's own lower() knows ASCII only, and searches ignore case in every alphabet.
+    connection.create_function("lower", 1, _lower, deterministic=True)
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+    # FULL, not NORMAL: a hub name that was handed out must not be forgotten when the power fails.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _lower(text: str | None) -> str | None:
+    return None if text is None else text.lower()
 
 
 def _begin_sqlite(connection: Connection) -> None:
