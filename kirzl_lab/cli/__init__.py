@@ -1,0 +1,1 @@
+"""The `kirzl-lab` command, and the supervisor of a laptop's lab."""

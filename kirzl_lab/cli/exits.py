@@ -1,0 +1,37 @@
+"""How a command ends when it does not end well: an exit code and one sentence that says what to do next."""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """The exit codes of `kirzl-lab`."""
+
+    OK = 0
+    NO = 1
+    """What was asked about is not so: mistakes in the catalogue, no lab runs, something is missing."""
+    USAGE = 2
+    CANNOT = 3
+    """This machine lacks something that the command needs."""
+    RUNS_ALREADY = 4
+    FELL_OVER = 5
+    """A part of the lab did not start, or ended while it should run."""
+
+
+MEANINGS = {
+    Exit.OK: "done, or yes",
+    Exit.NO: "no: mistakes in the catalogue, no lab runs, something is missing",
+    Exit.USAGE: "the command was not understood",
+    Exit.CANNOT: "this machine lacks something that is needed",
+    Exit.RUNS_ALREADY: "another lab runs on that data folder",
+    Exit.FELL_OVER: "a part of the lab did not start, or ended on its own",
+}
+
+
+class Stop(Exception):  # noqa: N818 - it is no error in the program: it ends a command with a sentence
+    """Ends a command: `sentence` for the person, `lines` below it, `code` for the shell."""
+
+    def __init__(self, code: Exit, sentence: str, lines: tuple[str, ...] = ()) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.sentence = sentence
+        self.lines = lines

@@ -1,0 +1,47 @@
+"""The lab's own secrets: made once, kept in files that only their owner can read."""
+
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from kirzl_lab.cli.state import write_atomically
+
+WHOLE = re.compile(r"[0-9a-f]{64}")
+"""32 random bytes: what JupyterHub asks of its cookie secret and of the key that encrypts auth state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Secrets as 64 hexadecimal digits each."""
+
+    crypt_key: str
+    """Encrypts what JupyterHub keeps of a login."""
+    proxy_token: str
+    service_token: str
+    cookie_secret_file: Path
+    """JupyterHub reads this one itself."""
+
+
+def keys_in(folder: Path) -> Keys:
+    """The secrets in the folder; what is missing, or is not whole, is made anew."""
+    cookie_secret_file = folder / "cookie_secret"
+    _key(cookie_secret_file)
+    return Keys(
+        crypt_key=_key(folder / "crypt_key"),
+        proxy_token=_key(folder / "proxy_token"),
+        service_token=_key(folder / "service_token"),
+        cookie_secret_file=cookie_secret_file,
+    )
+
+
+def _key(file: Path) -> str:
+    try:
+        found = file.read_text(encoding="ascii")
+    except (FileNotFoundError, UnicodeDecodeError):
+        found = ""
+    if not WHOLE.fullmatch(found):
+        found = secrets.token_hex(32)
+        write_atomically(file, found)
+    file.chmod(0o600)
+    return found

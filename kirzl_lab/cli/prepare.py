@@ -1,0 +1,64 @@
+"""What happens before the hub starts: check the catalogue, migrate the lab database, apply the catalogue to it.
+
+Runs as a process of its own (`python -m kirzl_lab.cli.prepare`), so that the supervisor, which lives as long as the
+lab, need not carry what only this needs. Exit code 1: mistakes in the catalogue, each on a line of its own.
+"""
+
+import asyncio
+import os
+import sys
+from datetime import UTC, datetime
+
+from kirzl_lab.catalog.loader import CatalogueMistakes, load
+from kirzl_lab.catalog.models import Catalogue
+from kirzl_lab.cli.exits import Exit
+from kirzl_lab.federation.institutions import login_institutions
+from kirzl_lab.problems import Problem
+from kirzl_lab.settings import Settings
+from kirzl_lab.spawning.limits import forget_leftovers
+from kirzl_lab.store.apply import Change, apply
+from kirzl_lab.store.database import Store
+from kirzl_lab.store.migrate import migrate
+
+
+def issuers(catalogue: Catalogue, demo_url: str | None) -> dict[str, str]:
+    """The issuer of every institution that people can log in with now."""
+    return {
+        name: f"{demo_url}/{name}" if found.demo else str(found.issuer)
+        for name, found in catalogue.institutions.items()
+        if demo_url or not found.demo
+    }
+
+
+async def apply_to(
+    database_url: str, catalogue: Catalogue, demo_url: str | None, *, now: datetime, dry_run: bool = False
+) -> list[Change]:
+    """Bring the catalogue into the database at that address, or with `dry_run` only tell the difference."""
+    store = Store(database_url)
+    try:
+        return await apply(store, catalogue, issuers(catalogue, demo_url), now=now, dry_run=dry_run)
+    finally:
+        await store.close()
+
+
+def prepare(settings: Settings) -> int:
+    """Do it, and say what changed or what is wrong. The exit code."""
+    try:
+        catalogue = load(settings.hub_config, settings.courses)
+        login_institutions(catalogue.institutions, settings.demo_url, os.environ, public_url=settings.public_url)
+        forget_leftovers(settings.data)
+        migrate(settings.database_url)
+        now = datetime.now(UTC)
+        changes = asyncio.run(apply_to(settings.database_url, catalogue, settings.demo_url, now=now))
+    except CatalogueMistakes as mistakes:
+        print(mistakes)
+        return Exit.NO
+    except (Problem, ValueError) as problem:
+        print(problem)
+        return Exit.CANNOT
+    print("\n".join(map(str, changes)) or "The lab knows this catalogue already.")
+    return Exit.OK
+
+
+if __name__ == "__main__":
+    sys.exit(prepare(Settings.from_environment()))
