@@ -1,0 +1,156 @@
+"""Who may use which route: one table. A route that is not in it refuses everybody.
+
+`admit` runs before every endpoint and reads the table by the route's name, so what the table says is what happens,
+and docs/reference/lab-service.md is made from it.
+"""
+
+import hmac
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, cast
+from urllib.parse import urlsplit
+
+from fastapi import Request
+
+from kirzl_lab.problems import (
+    FormExpired,
+    NotAMember,
+    NotFound,
+    NotLoggedIn,
+    OperatorsOnly,
+    PersonBlocked,
+    ScopeMissing,
+)
+from kirzl_lab.service.sessions import Session
+from kirzl_lab.service.state import ServiceState, state_of
+from kirzl_lab.store.members import is_operator, person_called
+
+AUTHORIZATION = re.compile(r"(?:bearer|token) +([!-~]{1,4000})", re.IGNORECASE)
+"""`Bearer` (RFC 6750, 2.1) or JupyterHub's own `token`."""
+
+HUB_SESSION_COOKIE = "jupyterhub-session-id"
+
+
+class Who(StrEnum):
+    """Who may use a route."""
+
+    ANYONE = "anyone"
+    PERSON = "person"
+    """Somebody whom the lab knows and has not blocked, with a login or a token that has the scope."""
+    OPERATOR = "operator"
+    """A person with the role operator; not with the token of a notebook server."""
+
+
+ACCESS: dict[str, Who] = {
+    "health": Who.ANYONE,
+    "ready": Who.ANYONE,
+    "openapi": Who.ANYONE,
+    "oauth_callback": Who.ANYONE,
+    "front": Who.PERSON,
+    "reference": Who.PERSON,
+    "api_spaces": Who.PERSON,
+    "api_people": Who.OPERATOR,
+    "api_person": Who.OPERATOR,
+    "api_all_spaces": Who.OPERATOR,
+    "api_audit": Who.OPERATOR,
+    "people": Who.OPERATOR,
+    "person": Who.OPERATOR,
+    "confirm": Who.OPERATOR,
+    "stop_server": Who.OPERATOR,
+    "block": Who.OPERATOR,
+    "unblock": Who.OPERATOR,
+    "spaces": Who.OPERATOR,
+    "audit": Who.OPERATOR,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who asks."""
+
+    person_id: int
+    hub_name: str
+    display_name: str
+    operator: bool
+    by: Literal["session", "token"]
+    form_key: str
+    """What the forms of a session carry; empty for a token."""
+
+
+async def admit(request: Request) -> None:
+    """Let the request through to its endpoint, or raise the `Problem` that stands against it."""
+    who = ACCESS.get(request.scope["route"].name)
+    if who is None:
+        raise NotFound()
+    if who is Who.ANYONE:
+        return
+    viewer = await find_viewer(request)
+    if who is Who.OPERATOR and not viewer.operator:
+        raise OperatorsOnly()
+    if request.method not in ("GET", "HEAD") and viewer.by == "session":
+        await _check_form(request, viewer)
+
+
+async def find_viewer(request: Request) -> Viewer:
+    """Who asks, by token or by session; remembered for the request.
+
+    Raises `NotLoggedIn`, `ScopeMissing`, `PersonBlocked`, `NotAMember` (the lab does not know them), `HubAway` and
+    `LabDatabaseAway`. A request that brings a token is never answered by its cookie.
+    """
+    state = state_of(request)
+    header = request.headers.get("authorization")
+    session: Session | None = None
+    if header is not None:
+        match = AUTHORIZATION.fullmatch(header.strip())
+        token = match.group(1) if match else None
+    else:
+        session = state.cookies.session(request.cookies, state.clock())
+        token = session.token if session else None
+    if token is None:
+        raise NotLoggedIn()
+    owner = await state.tokens.owner(token, request.cookies.get(HUB_SESSION_COOKIE, "") if session else "")
+    if owner is None:
+        raise NotLoggedIn()
+    if not owner.may_use_service(state.place.service_name):
+        raise ScopeMissing(scope=state.place.scope)
+    request.state.viewer = await _viewer(state, owner.hub_name, session, may_operate=not owner.is_servers)
+    return cast(Viewer, request.state.viewer)
+
+
+def viewer_of(request: Request) -> Viewer:
+    """Whom `admit` let through."""
+    return cast(Viewer, request.state.viewer)
+
+
+async def _viewer(state: ServiceState, hub_name: str, session: Session | None, *, may_operate: bool) -> Viewer:
+    async with state.reading() as database:
+        person = await person_called(database, hub_name)
+        if person is None:
+            raise NotAMember(space=state.catalogue.lab.title.en)
+        if person.blocked_at is not None:
+            raise PersonBlocked(contact=state.catalogue.lab.contact)
+        return Viewer(
+            person_id=person.id,
+            hub_name=person.hub_name,
+            display_name=person.display_name,
+            operator=may_operate and await is_operator(database, person.id),
+            by="session" if session else "token",
+            form_key=session.form_key if session else "",
+        )
+
+
+async def _check_form(request: Request, viewer: Viewer) -> None:
+    """A form must come from a page of this origin and carry the session's key.
+
+    The servers of people are on this host on a laptop and on sister hosts in a cluster: `same-site` is not enough.
+    """
+    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        raise FormExpired()
+    origin = request.headers.get("origin")
+    ours = {urlsplit(state_of(request).settings.public_url).netloc, request.headers.get("host", "")}
+    if origin is None or urlsplit(origin).netloc not in ours:
+        raise FormExpired()
+    sent = (await request.form()).get("form_key")
+    if not isinstance(sent, str) or not hmac.compare_digest(sent.encode(), viewer.form_key.encode()):
+        raise FormExpired()

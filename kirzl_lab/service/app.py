@@ -1,0 +1,78 @@
+"""The lab service's application: `uvicorn kirzl_lab.service.app:app_from_environment --factory`."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+import httpx
+from fastapi import APIRouter, Depends, FastAPI
+
+from kirzl_lab.catalog.loader import load
+from kirzl_lab.service import answers
+from kirzl_lab.service.access import admit
+from kirzl_lab.service.routes import audit, login, people, process, spaces
+from kirzl_lab.service.state import Place, ServiceState
+from kirzl_lab.settings import Settings
+from kirzl_lab.store.database import Store
+
+Opened = Callable[[], AbstractAsyncContextManager[ServiceState]]
+
+
+def app_from_environment(environment: Mapping[str, str] = os.environ) -> FastAPI:
+    """The application for `Settings` and JupyterHub's variables for services. Raises `MissingSetting`.
+
+    Files, the lab database and the hub are touched when the process starts to serve, not before.
+    """
+    settings, place = Settings.from_environment(environment), Place.from_environment(environment)
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[ServiceState]:
+        catalogue = await asyncio.to_thread(load, settings.hub_config, settings.courses)
+        store = Store(settings.database_url)
+        try:
+            # The hub is a neighbour: no proxy of the environment stands between.
+            async with httpx.AsyncClient(trust_env=False) as client:
+                yield ServiceState(settings, place, catalogue, store, client)
+        finally:
+            await store.close()
+
+    return app_for(place, opened)
+
+
+def app_for(place: Place, opened: Opened) -> FastAPI:
+    """The application at `place`; its state is `opened` around its life."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with opened() as state:
+            app.state.service = state
+            yield
+
+    app = FastAPI(
+        title="KIRZL Lab service",
+        description=(
+            "What the lab knows, for programs. Send a token of the hub that has the scope "
+            f"`{place.scope}` as `Authorization: Bearer ...`. Errors are problem details (RFC 9457)."
+        ),
+        version=_version(),
+        lifespan=lifespan,
+        openapi_url=None,  # a route of our own serves it, so that it stands in the table of access
+        docs_url=None,  # Swagger's page loads scripts from another host
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    everything = APIRouter(prefix=place.prefix.rstrip("/"), dependencies=[Depends(admit)])
+    for room in (process, login, spaces, people, audit):
+        everything.include_router(room.router)
+    app.include_router(everything)
+    answers.install(app)
+    return app
+
+
+def _version() -> str:
+    try:
+        return version("kirzl-lab")
+    except PackageNotFoundError:
+        return "0"

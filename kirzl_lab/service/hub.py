@@ -1,0 +1,144 @@
+"""What the lab service asks of the hub's REST API. Every question ends after `LIMIT_S`; no answer is `HubAway`.
+
+Needs of the service's own token: `read:servers` (with `read:users:name`) and `delete:servers`. It has no scope on
+people's tokens: with it the service could act as anybody (see docs/decisions).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from kirzl_lab.problems import HubAway, ServerNotRunning
+
+LIMIT_S = 2.0
+STOP_LIMIT_S = 10.0
+"""The hub answers a stop when the server has ended, or after ten seconds at the latest (`slow_stop_timeout`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenOwner:
+    """Whose token it is, and what the token may do."""
+
+    hub_name: str
+    scopes: frozenset[str]
+
+    def may_use_service(self, service: str) -> bool:
+        """Whether the token has `access:services`, for all services or for this one."""
+        return not self.scopes.isdisjoint({"access:services", f"access:services!service={service}"})
+
+    @property
+    def is_servers(self) -> bool:
+        """Whether it is the token that a notebook server holds: what runs there may not act as an operator.
+
+        Such a token may access its own server by name (JupyterHub's role `server`), a person's own token all of theirs.
+        """
+        own = f"access:servers!server={self.hub_name}/"
+        return f"access:servers!user={self.hub_name}" not in self.scopes and any(
+            scope.startswith(own) for scope in self.scopes
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """A server that the hub has running, starting or stopping."""
+
+    name: str
+    started: datetime | None
+    ready: bool
+    pending: str | None
+    """`spawn` or `stop`, while it is in between."""
+
+
+class Hub:
+    """The hub's REST API."""
+
+    def __init__(self, client: httpx.AsyncClient, api_url: str, api_token: str) -> None:
+        self._client = client
+        self._api_url = api_url.rstrip("/")
+        self._own = {"Authorization": f"token {api_token}"}
+
+    async def reachable(self) -> bool:
+        """Whether the hub answers within a second."""
+        try:
+            return (await self._send("GET", "/", limit_s=1.0)).is_success
+        except HubAway:
+            return False
+
+    async def owner(self, token: str) -> TokenOwner | None:
+        """Whose token it is; None for a token that the hub does not know (any more), and for a service's."""
+        answer = await self._send("GET", "/user", headers={"Authorization": f"token {token}"})
+        if answer.status_code in (401, 403):
+            return None
+        model = _model(answer)
+        if model.get("kind") != "user":
+            return None
+        return TokenOwner(hub_name=str(model["name"]), scopes=frozenset(map(str, model.get("scopes", ()))))
+
+    async def token_for_code(self, form: Mapping[str, str]) -> str | None:
+        """The token for an authorization code (RFC 6749, 4.1.3); None when the hub refuses the code."""
+        answer = await self._send("POST", "/oauth2/token", data=form)
+        if 400 <= answer.status_code < 500:
+            return None
+        token = _model(answer).get("access_token")
+        return token if isinstance(token, str) else None
+
+    async def servers(self, hub_name: str) -> list[RunningServer]:
+        """What the person has running, starting or stopping, by name. Somebody the hub does not know has nothing."""
+        answer = await self._send("GET", f"/users/{quote(hub_name, safe='')}", headers=self._own)
+        if answer.status_code == 404:
+            return []
+        servers: Mapping[str, Mapping[str, Any]] = _model(answer).get("servers") or {}
+        return [_running(name, servers[name]) for name in sorted(servers)]
+
+    async def stop(self, hub_name: str, server_name: str) -> None:
+        """Stop a server, whatever it is doing. Raises `ServerNotRunning` when the hub has none of that name."""
+        path = f"/users/{quote(hub_name, safe='')}/servers/{quote(server_name, safe='')}"
+        answer = await self._send("DELETE", path, headers=self._own, limit_s=STOP_LIMIT_S)
+        if answer.status_code == 404:
+            raise ServerNotRunning(server=server_name)
+        if not answer.is_success:
+            raise HubAway()
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        data: Mapping[str, str] | None = None,
+        limit_s: float = LIMIT_S,
+    ) -> httpx.Response:
+        try:
+            answer = await self._client.request(
+                method, self._api_url + path, headers=headers, data=data, timeout=limit_s, follow_redirects=False
+            )
+        except (httpx.HTTPError, UnicodeError) as error:
+            raise HubAway() from error
+        if answer.status_code >= 500:
+            raise HubAway()
+        return answer
+
+
+def _model(answer: httpx.Response) -> dict[str, Any]:
+    """The JSON object of an answer; `HubAway` when the hub sent something else, or refused."""
+    try:
+        model = answer.raise_for_status().json()
+    except (httpx.HTTPStatusError, ValueError) as error:
+        raise HubAway() from error
+    if not isinstance(model, dict):
+        raise HubAway()
+    return model
+
+
+def _running(name: str, model: Mapping[str, Any]) -> RunningServer:
+    started = model.get("started")
+    return RunningServer(
+        name=name,
+        started=datetime.fromisoformat(started) if isinstance(started, str) else None,
+        ready=bool(model.get("ready")),
+        pending=model.get("pending"),
+    )

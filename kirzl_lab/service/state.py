@@ -1,0 +1,116 @@
+"""What the lab service's process holds: its settings, the catalogue, the lab database, the hub, the logins."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast
+
+import httpx
+from fastapi import Request
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kirzl_lab.catalog.models import Catalogue
+from kirzl_lab.problems import LabDatabaseAway
+from kirzl_lab.service.hub import Hub
+from kirzl_lab.service.sessions import LoginCookies, TokenCache
+from kirzl_lab.settings import MissingSetting, Settings
+from kirzl_lab.store.database import Store
+
+DATABASE_LIMIT_S = 5.0
+"""How long a page waits for the lab database before it says so."""
+READY_LIMIT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the service stands beside its hub, from the variables that JupyterHub gives its services."""
+
+    api_url: str
+    api_token: str
+    client_id: str
+    prefix: str
+    """Begins and ends with a slash: `/services/lab/`."""
+    hub_prefix: str
+    """Begins and ends with a slash: `/hub/`."""
+    service_name: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Place":
+        """Read the `JUPYTERHUB_...` variables. Raises `MissingSetting` for the first that is needed and not there."""
+
+        def need(name: str) -> str:
+            value = environment.get(name)
+            if not value:
+                raise MissingSetting(
+                    f"The environment variable {name} is not set; JupyterHub sets it for its services."
+                )
+            return value
+
+        base = "/" + environment.get("JUPYTERHUB_BASE_URL", "/").strip("/")
+        return cls(
+            api_url=need("JUPYTERHUB_API_URL"),
+            api_token=need("JUPYTERHUB_API_TOKEN"),
+            client_id=need("JUPYTERHUB_CLIENT_ID"),
+            prefix=f"/{need('JUPYTERHUB_SERVICE_PREFIX').strip('/')}/",
+            hub_prefix=f"{base.rstrip('/')}/hub/",
+            service_name=environment.get("JUPYTERHUB_SERVICE_NAME", "lab"),
+        )
+
+    @property
+    def scope(self) -> str:
+        """The scope that a token needs."""
+        return f"access:services!service={self.service_name}"
+
+    @property
+    def callback(self) -> str:
+        """Where the hub sends people back to after they logged in there."""
+        return f"{self.prefix}oauth_callback"
+
+
+class ServiceState:
+    """Everything that requests share. `open` it around the life of the process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        place: Place,
+        catalogue: Catalogue,
+        store: Store,
+        client: httpx.AsyncClient,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.settings = settings
+        self.place = place
+        self.catalogue = catalogue
+        self.clock = clock
+        self.store = store
+        self.hub = Hub(client, place.api_url, place.api_token)
+        self.cookies = LoginCookies(place.api_token, place.prefix, secure=settings.public_url.startswith("https://"))
+        self.tokens = TokenCache(self.hub.owner)
+
+    def reading(self, limit_s: float = DATABASE_LIMIT_S) -> AbstractAsyncContextManager[AsyncSession]:
+        """A session that reads; `LabDatabaseAway` when the lab database does not answer within the limit."""
+        return _limited(self.store.reading(), limit_s)
+
+    def writing(self) -> AbstractAsyncContextManager[AsyncSession]:
+        """A session that writes; `LabDatabaseAway` when the lab database does not answer within the limit."""
+        return _limited(self.store.writing(), DATABASE_LIMIT_S)
+
+
+def state_of(request: Request) -> ServiceState:
+    """The state that the request's application holds while it runs."""
+    return cast(ServiceState, request.app.state.service)
+
+
+@asynccontextmanager
+async def _limited(context: AbstractAsyncContextManager[AsyncSession], limit_s: float) -> AsyncIterator[AsyncSession]:
+    try:
+        async with asyncio.timeout(limit_s), context as session:
+            yield session
+    except (TimeoutError, PoolTimeout, OperationalError, InterfaceError, OSError) as error:
+        raise LabDatabaseAway() from error

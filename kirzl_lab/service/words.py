@@ -1,0 +1,173 @@
+"""The lab's verbs, roles and kinds in words. Message ids; `kirzl_lab.look` has them in German.
+
+An entry of the audit is said as one sentence with links, from its action and its fields; what is not in the sentence
+stands beside it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from kirzl_lab.catalog.models import Kind, Role
+from kirzl_lab.look.i18n import Words
+from kirzl_lab.service.pages import with_query
+from kirzl_lab.store.audit import Action
+from kirzl_lab.store.pages import AuditLine
+
+ROLES = {
+    Role.STUDENT: "Student",
+    Role.ASSISTANT: "Assistant",
+    Role.INSTRUCTOR: "Instructor",
+    Role.MEMBER: "Member",
+    Role.OWNER: "Owner",
+    Role.OPERATOR: "Operator",
+}
+
+KINDS = {Kind.COURSE: "Course", Kind.SANDBOX: "Sandbox", Kind.RESEARCH: "Research project"}
+
+VERBS = {
+    Action.PERSON_CREATED: "First login",
+    Action.PERSON_BLOCKED: "Person blocked",
+    Action.PERSON_UNBLOCKED: "Block lifted",
+    Action.LOGIN: "Login",
+    Action.LOGIN_REFUSED: "Login refused",
+    Action.LOGOUT: "Logout",
+    Action.ROSTER_BOUND: "Roster row bound",
+    Action.ROSTER_CONFLICT: "Roster conflict",
+    Action.ROSTER_ADDED: "Roster row added",
+    Action.ROSTER_CHANGED: "Roster row changed",
+    Action.ROSTER_REMOVED: "Roster row removed",
+    Action.SPACE_CREATED: "Space created",
+    Action.SPACE_CHANGED: "Space changed",
+    Action.SPACE_ARCHIVED: "Space archived",
+    Action.SPACE_RESTORED: "Space restored",
+    Action.INSTITUTION_CHANGED: "Institution changed",
+    Action.INSTITUTION_REMOVED: "Institution removed",
+    Action.SERVER_STARTED: "Server started",
+    Action.SERVER_STOPPED: "Server stopped",
+    Action.START_REFUSED: "Start refused",
+}
+"""Each verb as the filter of the page Audit names it."""
+
+SENTENCES = {
+    Action.PERSON_CREATED: "%(person)s logged in for the first time, through %(institution)s.",
+    Action.PERSON_BLOCKED: "%(person)s was blocked.",
+    Action.PERSON_UNBLOCKED: "The block of %(person)s was lifted.",
+    Action.LOGIN: "%(person)s logged in through %(institution)s.",
+    Action.LOGIN_REFUSED: "A login through %(institution)s was refused.",
+    Action.LOGOUT: "%(person)s logged out.",
+    Action.ROSTER_BOUND: "A roster row of %(space)s was bound to %(person)s.",
+    Action.ROSTER_CONFLICT: "A roster row of %(space)s fits %(person)s, but belongs to somebody else.",
+    Action.ROSTER_ADDED: "A roster row of %(space)s was added.",
+    Action.ROSTER_CHANGED: "A roster row of %(space)s was changed.",
+    Action.ROSTER_REMOVED: "A roster row of %(space)s was removed.",
+    Action.SPACE_CREATED: "The space %(space)s was created.",
+    Action.SPACE_CHANGED: "The space %(space)s was changed.",
+    Action.SPACE_ARCHIVED: "The space %(space)s was archived.",
+    Action.SPACE_RESTORED: "The space %(space)s was restored from the archive.",
+    Action.INSTITUTION_CHANGED: "The institution %(institution)s was changed.",
+    Action.INSTITUTION_REMOVED: "The institution %(institution)s was removed.",
+    Action.SERVER_STARTED: "A server of %(person)s was started in %(space)s.",
+    Action.SERVER_STOPPED: "A server of %(person)s in %(space)s was stopped.",
+    Action.START_REFUSED: "%(person)s was refused a server in %(space)s.",
+}
+
+OPERATORS_ROSTER = {
+    Action.ROSTER_BOUND: "A row of the operators' list was bound to %(person)s.",
+    Action.ROSTER_CONFLICT: "A row of the operators' list fits %(person)s, but belongs to somebody else.",
+    Action.ROSTER_ADDED: "A row of the operators' list was added.",
+    Action.ROSTER_CHANGED: "A row of the operators' list was changed.",
+    Action.ROSTER_REMOVED: "A row of the operators' list was removed.",
+}
+"""Roster rows without a space promise the role operator."""
+
+DETAILS = {
+    "server": "server",
+    "size": "size",
+    "purpose": "purpose",
+    "role": "role",
+    "section": "section",
+    "claim": "claim",
+    "value": "value",
+    "problem": "problem",
+    "reason": "reason",
+    "roster_row": "roster row",
+    "subject": "subject",
+}
+"""Fields of an entry; others are shown under their own name."""
+
+ACTORS = {"catalogue": "Catalogue", "login": "Login"}
+UNKNOWN = "somebody unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An entry of the audit, ready for the page."""
+
+    actor: Markup
+    sentence: Markup
+    details: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """Says entries in one language. `names` are display names by hub name, `titles` of institutions by name."""
+
+    words: Words
+    prefix: str
+    names: Mapping[str, str]
+    titles: Mapping[str, str]
+
+    def say(self, line: AuditLine) -> Said:
+        """The entry in words. Nothing of it is trusted to be HTML."""
+        return Said(
+            actor=self._actor(line.actor),
+            sentence=self._sentence(line),
+            details=tuple(self._details(line)),
+        )
+
+    def _actor(self, actor: str) -> Markup:
+        if actor in self.names:
+            return self._person(actor)
+        known = ACTORS.get(actor)
+        return Markup.escape(self.words.gettext(known) if known else actor)
+
+    def _sentence(self, line: AuditLine) -> Markup:
+        try:
+            action = Action(line.action)
+        except ValueError:  # written by a newer lab
+            return Markup.escape(line.note or line.action)
+        space = line.space or line.detail.get("space")
+        sentences = OPERATORS_ROSTER if space is None and action in OPERATORS_ROSTER else SENTENCES
+        return Markup.escape(
+            self.words.gettext(
+                sentences[action],
+                person=self._person(line.person),
+                space=self._space(line.space, space),
+                institution=self.titles.get(line.institution or "", line.institution or "?"),
+            )
+        )
+
+    def _person(self, hub_name: str | None) -> Markup:
+        if hub_name is None:
+            return Markup.escape(self.words.gettext(UNKNOWN))
+        name = self.names.get(hub_name, hub_name)
+        return Markup('<a href="{}people/{}">{}</a>').format(self.prefix, hub_name, name)
+
+    def _space(self, known: str | None, name: object) -> Markup:
+        if known is None:
+            return Markup.escape("?" if name is None else str(name))
+        return Markup('<a class="k-mono" href="{}">{}</a>').format(
+            with_query(f"{self.prefix}spaces", search=known), known
+        )
+
+    def _details(self, line: AuditLine) -> list[tuple[str, str]]:
+        shown = {name: value for name, value in line.detail.items() if name != "space" and value not in (None, "")}
+        return [(self.words.gettext(DETAILS.get(name, name)), _plain(value)) for name, value in shown.items()]
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
