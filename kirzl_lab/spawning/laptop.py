@@ -1,0 +1,345 @@
+"""Servers as processes of this machine: from a `Choice` to a running JupyterLab.
+
+All servers run as whoever runs the lab: this is for trying and authoring, not for strangers. What is promised
+nevertheless: nothing secret of the hub reaches a server's environment, the folder is computed from the `Choice` and
+never from a request, a server is kept to its size where the machine can do that, and when a server ends, everything
+that it started ends with it.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Any, ClassVar
+from uuid import uuid4
+
+import psutil
+from jupyterhub.spawner import SimpleLocalProcessSpawner, SpawnException
+from tornado.httpclient import AsyncHTTPClient
+from traitlets import Unicode, default
+
+from kirzl_lab.catalog.models import Flavour
+from kirzl_lab.problems import Phrase, SizeUnavailable
+from kirzl_lab.spawning import folders, gpu, limits, materials, processes, server_environment
+from kirzl_lab.spawning.choice import Choice
+
+READY_POLL_S = 0.05
+"""Between two looks at a server that starts."""
+
+STRAGGLER_PATIENCE_S = 1.0
+"""For what a server leaves running when it ends: kernels notice that themselves, background jobs do not."""
+
+LOG_LINES = 20
+"""Of a server that did not start, in the hub's log."""
+
+OUT_OF_MEMORY = "It needed more memory than its size has, and was ended: choose a larger size, or load less at once."
+ENDED_ITSELF = "It ended by itself. If you did not mean it to, start it again."
+NOT_STARTED = "JupyterLab ended before it was ready. Try again; if that goes on, tell the people who operate the lab."
+NOT_READY = "JupyterLab did not answer in time. Try again; if that goes on, tell the people who operate the lab."
+
+
+class Step(StrEnum):
+    """What a start is doing, in words (English message ids)."""
+
+    FOLDER = "Preparing the folder"
+    MATERIALS = "Bringing the materials up to date"
+    STARTING = "Starting JupyterLab"
+    ANSWERS = "JupyterLab answers"
+
+
+PROGRESS: Mapping[Step, int] = {Step.FOLDER: 10, Step.MATERIALS: 20, Step.STARTING: 40, Step.ANSWERS: 90}
+
+
+class LaptopSpawner(SimpleLocalProcessSpawner):
+    """One server as a process; the wiring subclass decides what may start."""
+
+    data_folder = Unicode(config=True, help="The lab's state. By default what KIRZL_LAB_DATA says.")
+
+    last_end: str | None = None
+    """Why the last server under this name ended, where nobody stopped it (an English message id)."""
+
+    choice: Choice | None = None
+    """What runs, or ran last, since this spawner was made."""
+
+    flavours: Mapping[str, Flavour] = {}
+    """The GPU flavours of the catalogue; the wiring subclass gives them."""
+
+    _held_gpus: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, **kwargs: Any) -> None:
+        self._steps: list[Step] = []
+        self._changed = asyncio.Event()
+        self._settled = True
+        self._born: float = 0.0
+        self._mark: str = ""
+        self._limits_name: str | None = None
+        self._stopping = False
+        super().__init__(**kwargs)
+
+    @default("data_folder")
+    def _default_data_folder(self) -> str:
+        return os.environ["KIRZL_LAB_DATA"]
+
+    @default("env_keep")
+    def _env_keep_default(self) -> list[str]:
+        return list(server_environment.KEPT)
+
+    @default("ip")
+    def _default_ip(self) -> str:
+        return "127.0.0.1"
+
+    @default("default_url")
+    def _default_default_url(self) -> str:
+        return "/lab"
+
+    @default("interrupt_timeout")
+    def _default_interrupt_timeout(self) -> int:
+        return 8
+
+    @default("term_timeout")
+    def _default_term_timeout(self) -> int:
+        return 3
+
+    @property
+    def data(self) -> Path:
+        """The lab's data folder."""
+        return Path(self.data_folder).absolute()
+
+    async def decide(self) -> Choice:
+        """What starts now: the last check, with the membership of this moment. Raises `HTTPError`s for refusals."""
+        raise NotImplementedError
+
+    # -- start -------------------------------------------------------------------------------------------------
+
+    async def start(self) -> tuple[str, int]:
+        """Start the server and wait until it answers; its address and port.
+
+        Raises what `decide` raises, and `SpawnException` in plain words when JupyterLab does not come up.
+        """
+        self.choice = choice = await self.decide()
+        self.last_end, self._stopping, self._settled, self._steps = None, False, False, []
+        try:
+            async with asyncio.timeout(max(1, self.start_timeout - 2)):
+                return await self._start(choice)
+        except TimeoutError:
+            await self._say_why(choice, f"no answer within {self.start_timeout - 2} s")
+            await self._abandon()
+            raise SpawnException(NOT_READY, reason="timeout", status_code=504) from None
+        except BaseException:  # a cancelled start as well: what began must end
+            await self._abandon()
+            raise
+        finally:
+            self._settled = True
+            self._tell(None)
+
+    async def _start(self, choice: Choice) -> tuple[str, int]:
+        self._tell(Step.FOLDER)
+        home = folders.home(self.data, choice)
+        await asyncio.to_thread(folders.make_private, home, self.data)
+        if choice.materials_source is not None:
+            self._tell(Step.MATERIALS)
+        seal = await self._lay_out_materials(choice, home)
+        self._tell(Step.STARTING)
+        self._hold_gpu(choice)
+        limit = await self._limit(choice)
+        self._mark = uuid4().hex
+        self.notebook_dir = str(home).replace("{", "{{").replace("}", "}}")  # JupyterHub formats it
+        self.home_dir = str(home)
+        # -P: a file called json.py in the person's folder must not become the server's json module.
+        self.cmd = [*limit, *seal, sys.executable, "-P", "-m", "jupyterhub.singleuser"]
+        self.args = ["--allow-root"] if os.geteuid() == 0 else []
+        with await asyncio.to_thread(_open_log, folders.log_file(self.data, choice), self.data) as log:
+            self.popen_kwargs = {"cwd": str(home), "stdout": log, "stderr": log, "stdin": subprocess.DEVNULL}
+            address: tuple[str, int] = await super().start()
+        self._born = processes.started(self.pid) or 0.0
+        await self._wait_until_it_answers(choice, *address)
+        self._tell(Step.ANSWERS)
+        return address
+
+    async def _lay_out_materials(self, choice: Choice, home: Path) -> list[str]:
+        """Put the materials beside the work; the words before the command that keep the copy from being written."""
+        shown, seal = choice.materials_source, list[str]()
+        try:
+            if shown is not None and not choice.staff:
+                copy = folders.materials_copy(self.data, choice)
+                await asyncio.to_thread(materials.update, shown, copy)
+                shown, seal = copy, await asyncio.to_thread(materials.sealed, copy)
+            if not await asyncio.to_thread(materials.beside, home, shown):
+                self.log.warning("%s has an own file called materials: the course's are not shown", self._log_name)
+        except OSError:
+            # Yesterday's materials, or none, are better than no server.
+            self.log.exception("The materials of %s could not be brought up to date", choice.space)
+        return seal
+
+    async def _limit(self, choice: Choice) -> list[str]:
+        limiter = limits.detect()
+        if limiter.describe() == "none":
+            return []
+        name = limits.name_of(self.data, choice.hub_name, choice.server_name)
+        cpus, memory = limits.limits_of(choice.size)
+        self._limits_name = name
+        self.cpu_limit, self.mem_limit = cpus, memory  # told to the server, for extensions that show them
+        return await asyncio.to_thread(limiter.enter, name, cpus, memory)
+
+    def _hold_gpu(self, choice: Choice) -> None:
+        if choice.size.gpu is None:
+            return
+        unit = gpu.free_unit(self.flavours[choice.size.gpu], gpu.detect(), self._held_gpus.values())
+        if unit is None:
+            problem = SizeUnavailable(size=choice.size_name, reason=Phrase(gpu.ALL_TAKEN))
+            raise SpawnException(problem.text(), reason="gpu", status_code=problem.status)
+        self._held_gpus[self._log_name] = unit
+
+    async def _wait_until_it_answers(self, choice: Choice, ip: str, port: int) -> None:
+        """JupyterHub waits for the same answer afterwards, but looks less often and does not notice an early death."""
+        base = self.server.base_url if self.server else "/"
+        while not await _answers(f"http://{ip}:{port}{base}api"):
+            status = await self.poll()
+            if status is not None:
+                await self._say_why(choice, f"it ended with status {status}")
+                raise SpawnException(NOT_STARTED, reason="server", status_code=500)
+            await asyncio.sleep(READY_POLL_S)
+
+    async def _say_why(self, choice: Choice, what: str) -> None:
+        file = folders.log_file(self.data, choice)
+        lines = await asyncio.to_thread(_last_lines, file)
+        self.log.error("%s did not start: %s. The end of %s:\n%s", self._log_name, what, file, lines)
+
+    # -- what a server gets to know ----------------------------------------------------------------------------
+
+    def make_preexec_fn(self, name: str) -> Callable[[], None] | None:
+        """Nothing runs between fork and exec: that would be a copy of the hub."""
+        return None
+
+    def user_env(self, env: dict[str, str]) -> dict[str, str]:
+        """The environment of the server: JupyterHub's own variables, the kept ones, and ours."""
+        if self.choice is None:
+            return env
+        hub_home = (self.public_hub_url or self.hub.base_url).rstrip("/") + "/home"
+        ours = server_environment.of(self.choice, Path(self.home_dir), hub_home, os.environ)
+        unit = self._held_gpus.get(self._log_name)
+        return env | ours | gpu.environment(unit) | {processes.MARK: self._mark}
+
+    # -- progress ----------------------------------------------------------------------------------------------
+
+    async def progress(self) -> AsyncIterator[dict[str, Any]]:
+        """What the start does, as it does it; each message is one of `Step`."""
+        told = 0
+        while True:
+            changed = self._changed
+            for step in self._steps[told:]:
+                yield {"progress": PROGRESS[step], "message": step.value}
+            told = len(self._steps)
+            if self._settled:
+                return
+            await changed.wait()
+
+    def _tell(self, step: Step | None) -> None:
+        if step is not None:
+            self._steps = [*self._steps, step]
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    # -- end ---------------------------------------------------------------------------------------------------
+
+    async def poll(self) -> int | None:
+        """None while the server runs, its exit status once it has ended (0 when it is not known)."""
+        if self.proc is not None:
+            status: int | None = self.proc.poll()
+        else:
+            status = None if processes.is_same(self.pid, self._born) else 0
+        if status is not None and (self.pid or self._limits_name):
+            await self._ended(status)
+        return status
+
+    async def stop(self, now: bool = False) -> None:
+        """End the server and all that it started: SIGINT, SIGTERM, SIGKILL. Returns when nothing is left."""
+        self._stopping = True
+        if not now and await self.poll() is None:
+            await self._signal(signal.SIGINT)
+            await self.wait_for_death(self.interrupt_timeout)
+        if await self.poll() is None:
+            await self._end_family(self.term_timeout)
+            await self.wait_for_death(self.kill_timeout)
+        if await self.poll() is None:
+            self.log.error("Process %i of %s does not end", self.pid, self._log_name)
+
+    async def _signal(self, sig: int) -> bool:
+        """Send a signal to the server's process, when it still is that process."""
+        if not processes.is_same(self.pid, self._born):
+            return False
+        with suppress(psutil.Error):
+            psutil.Process(self.pid).send_signal(sig)
+        return True
+
+    async def _ended(self, status: int) -> None:
+        name, self._limits_name = self._limits_name, None
+        limiter = limits.detect()
+        starved = name is not None and await asyncio.to_thread(limiter.out_of_memory, name)
+        if not self._stopping:
+            self.last_end = OUT_OF_MEMORY if starved and status else ENDED_ITSELF if status else None
+        await self._end_family(STRAGGLER_PATIENCE_S)
+        if name is not None:
+            await asyncio.to_thread(limiter.leave, name)
+        self._held_gpus.pop(self._log_name, None)
+        self.proc = None
+        self.clear_state()
+
+    async def _end_family(self, patience_s: float) -> None:
+        pid, born, mark = self.pid, self._born, self._mark
+        await asyncio.to_thread(lambda: processes.end(processes.family(pid, born, mark), patience_s))
+
+    async def _abandon(self) -> None:
+        await asyncio.shield(self.stop(now=True))
+        self._held_gpus.pop(self._log_name, None)
+
+    # -- state -------------------------------------------------------------------------------------------------
+
+    def get_state(self) -> dict[str, Any]:
+        """What JupyterHub remembers: pid, start time, mark and limits of the server, and how the last one ended."""
+        state: dict[str, Any] = super().get_state()
+        if self.pid:
+            state |= {"born": self._born, "mark": self._mark, "limits": self._limits_name}
+        return state | ({"last_end": self.last_end} if self.last_end else {})
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up what JupyterHub remembered."""
+        super().load_state(state)
+        self._born = float(state.get("born", 0.0))
+        self._mark = str(state.get("mark", ""))
+        self._limits_name = state.get("limits")
+        self.last_end = state.get("last_end")
+
+    def clear_state(self) -> None:
+        """Forget the server; how it ended is kept until the next start."""
+        super().clear_state()
+        self._born, self._mark = 0.0, ""
+
+
+async def _answers(url: str) -> bool:
+    try:
+        response = await AsyncHTTPClient().fetch(url, raise_error=False, follow_redirects=False, request_timeout=1)
+    except (OSError, asyncio.IncompleteReadError):
+        return False
+    return 100 < response.code < 500
+
+
+def _open_log(file: Path, data: Path) -> IO[bytes]:
+    folders.make_private(file.parent, data)
+    with suppress(FileNotFoundError):
+        file.replace(file.with_name(file.name + ".1"))
+    return file.open("ab")
+
+
+def _last_lines(file: Path) -> str:
+    try:
+        with file.open(errors="replace") as lines:
+            return "".join(deque(lines, LOG_LINES))
+    except OSError:
+        return ""
