@@ -75,7 +75,7 @@ def one_of(choices: Iterable[str]) -> str:
 def meant(found: str, choices: Iterable[str]) -> str | None:
     """The one of `choices` that somebody who wrote `found` most likely meant, if one is close."""
     known = list(choices)
-    close = get_close_matches(found.lower(), [choice.lower() for choice in known], n=1, cutoff=0.7)
+    close = get_close_matches(found.lower(), [choice.lower() for choice in known], n=1, cutoff=0.65)
     return next((choice for choice in known if close and choice.lower() == close[0]), None)
 
 

@@ -6,6 +6,7 @@ line: a quotation mark that is never closed spoils its own line only.
 
 import csv
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -150,7 +151,8 @@ def _duplicates(roster: RosterFile) -> None:
     seen: dict[tuple[str | None, ...], int] = {}
     for entry in roster.entries:
         values = entry.values
-        value = values.get("value", "")
+        # As the models compare values.
+        value = unicodedata.normalize("NFC", values.get("value", ""))
         key = (
             values.get("institution"),
             values.get("claim"),

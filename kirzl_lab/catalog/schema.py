@@ -170,21 +170,19 @@ def _table(model: type[BaseModel]) -> str:
 def _words(slot: Slot) -> str:
     """A type in words."""
     arguments = get_args(slot.type)
-    origin = get_origin(slot.type)
-    if origin is tuple:
-        return f"list: {_words(bare(arguments[0]))}"
-    if origin is dict:
-        return f"for each name: {_words(bare(arguments[1]))}"
     if arguments:
+        origin = get_origin(slot.type)
+        if origin in (tuple, dict):
+            inner = _words(bare(arguments[-1] if origin is dict else arguments[0]))
+            return f"{'for each name' if origin is dict else 'list'}: {inner}"
         return "one of " + ", ".join(f"`{choice}`" for choice in arguments)
     if slot.type in (int, float):
         return ("whole number" if slot.type is int else "number") + in_range(slot)
     if slot.type is str:
-        pattern = next((c.pattern for c in slot.constraints if getattr(c, "pattern", None) in MEANING), None)
-        return MEANING[pattern].partition(":")[0] if isinstance(pattern, str) else "text"
-    if issubclass(slot.type, BaseModel):
-        return f"[{slot.type.__name__}](#{slot.type.__name__.lower()})"
-    return PLAIN[slot.type]
+        patterns = (getattr(constraint, "pattern", None) for constraint in slot.constraints)
+        return next((MEANING[pattern].partition(":")[0] for pattern in patterns if pattern in MEANING), "text")
+    name: str = slot.type.__name__
+    return PLAIN.get(slot.type) or f"[{name}](#{name.lower()})"
 
 
 def _default(field: FieldInfo) -> str:

@@ -67,6 +67,9 @@ def _add(file: YamlFile, root: Node, model: type[BaseModel], refusal: Refusal, r
         file.add(*key_place(root, loc[:-1]), f"the name “{shown(str(loc[-2]))}”", expected(model, refusal))
     else:
         node = root.at(*loc)
+        if refusal.type == "too_short" and node is not None and node.entries:
+            # Pydantic counts only the entries that are good; those that are not were told.
+            return
         value = node.value if node else None
         file.add(*place(root, loc), _found(node, loc), expected(model, refusal, value))
 

@@ -141,7 +141,8 @@ class _Builder:
                     return None
         except MarkedYAMLError as error:
             line, column, found, expected = explain(error, self.text.lines, self.last)
-            self.text.add(line, column, found, expected)
+            if line not in self.text.spoilt:
+                self.text.add(line, column, found, expected)
             return None
         except Exception:
             # The parser's own faults, for example OverflowError for the escape "\U99999999".
@@ -215,6 +216,9 @@ class _Builder:
             parent.key = self._key(parent.node, node, plain)
         else:
             parent.at_key = True
+            if plain and not node.written and parent.key is not None:
+                # The parser places a value that was left out at whatever comes next.
+                node.line, node.column = parent.node.keys[parent.key]
             if parent.key is not None:
                 parent.node.entries[parent.key] = node
 

@@ -35,7 +35,6 @@ KNOWN = (
         "a line that does not fit the lines above",
         "the same indentation as the first key",
     ),
-    ("could not find expected ':'", "a line without a colon", "“key: value”"),
 )
 
 
@@ -50,8 +49,12 @@ def explain(error: MarkedYAMLError, lines: Sequence[str], last: Where) -> Explai
         close = flow.group(1)
         opened = f"line {begun[0]}" if begun[0] != where[0] else "the left"
         return *where, _at(where, lines), f"a comma, or the {close} for the {'[' if close == ']' else '{'} on {opened}"
+    if "could not find expected ':'" in problem:
+        return *begun, f"{_at(begun, lines)} without a colon", "“key: value”"
     if forgotten := _without_colon(where, lines) if "mapping values" in problem else None:
         return *forgotten, f"“{shown(lines[forgotten[0] - 1])}” without a colon", "“key: value”"
+    if "expected the node content" in problem:
+        return *where, _at(where, lines), "a value, with every bracket closed"
     for part, found, expected in KNOWN:
         if part in problem:
             return *where, found, expected
