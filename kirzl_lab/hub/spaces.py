@@ -82,7 +82,7 @@ class Card:
 class MySpaces(LabPage, BaseHandler):  # type: ignore[misc]
     """The page."""
 
-    nav_active = "spaces"
+    nav_active = "home"
 
     @web.authenticated  # type: ignore[untyped-decorator]
     async def get(self) -> None:

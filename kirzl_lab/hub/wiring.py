@@ -11,6 +11,7 @@ from kirzl_lab.hub.lab import the_lab
 from kirzl_lab.hub.pages import NotFoundPage
 from kirzl_lab.hub.spawner import HubSpawner
 from kirzl_lab.look import TEMPLATES
+from kirzl_lab.look.i18n import PageWords
 
 HUB_TEMPLATES = Path(__file__).parent / "templates"
 
@@ -91,11 +92,6 @@ def _roles_and_service(c: Any, environment: Mapping[str, str]) -> None:
 
 def _pages(c: Any) -> None:
     c.JupyterHub.template_paths = [str(HUB_TEMPLATES), str(TEMPLATES)]
-    c.JupyterHub.jinja_environment_options = {"extensions": ["jinja2.ext.i18n"]}
-    # JupyterHub calls what is callable here with the user: these are what a page without our mixin would see.
-    c.JupyterHub.template_vars = {
-        "gettext": lambda _user: str,
-        "ngettext": lambda _user: lambda one, many, number: one if number == 1 else many,
-    }
+    c.JupyterHub.jinja_environment_options = {"extensions": [PageWords]}
     # Handlers of the authenticator come first, so the page for every other address must be here, after the hub's own.
     c.JupyterHub.extra_handlers = [(r"/(?!api/|logo|static/).*", NotFoundPage)]
