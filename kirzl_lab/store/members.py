@@ -18,11 +18,6 @@ STRENGTH = {
 """Of several rows that give a person roles in one space, the strongest counts."""
 
 
-def stored_value(claim: str, value: str) -> str:
-    """A claim's value as roster rows keep it and identities are compared with it: e-mail addresses in lower case."""
-    return value.lower() if claim == "email" else value
-
-
 @dataclass(frozen=True, slots=True)
 class Member:
     """A person's place in a space that they may open."""

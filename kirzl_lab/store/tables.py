@@ -80,7 +80,8 @@ class InstitutionRow(Base):
     name: Mapped[str] = mapped_column(Line(24), primary_key=True)
     issuer: Mapped[str | None] = mapped_column(Line(500), unique=True)
     """Empty for a demo institution that never ran here, and for one whose issuer another has taken over."""
-    demo: Mapped[bool]
+    demo: Mapped[bool] = mapped_column(default=False)
+    """Served by this machine: its issuer moves with a port, and its people move along."""
     title_de: Mapped[str] = mapped_column(Line(500))
     title_en: Mapped[str] = mapped_column(Line(500))
     removed_at: Mapped[datetime | None]

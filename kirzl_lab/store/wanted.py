@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from kirzl_lab.catalog.models import Catalogue, Kind, Operator, Role, RosterRow
 from kirzl_lab.problems import CatalogueRefused
 from kirzl_lab.store.difference import InstitutionFacts, Place, Promise, SpaceFacts
-from kirzl_lab.store.members import stored_value
 from kirzl_lab.store.tables import storable
 
 
@@ -60,7 +59,7 @@ def wanted_by(catalogue: Catalogue, issuers: Mapping[str, str]) -> Wanted:
 def _promises(where: str, rows: Iterable[tuple[RosterRow | Operator, Role, str]]) -> dict[Promise, Place]:
     promises: dict[Promise, Place] = {}
     for row, role, section in rows:
-        promise = (row.institution, row.claim, stored_value(row.claim, row.value))
+        promise = (row.institution, row.claim, row.value.lower() if row.claim == "email" else row.value)
         place = (role.value, section)
         if promises.setdefault(promise, place) != place:
             raise CatalogueRefused(reason=f"{where} promises two different roles or sections to {' '.join(promise)}")
@@ -76,15 +75,15 @@ def _refuse_contradictions(wanted: Wanted) -> None:
             raise CatalogueRefused(
                 reason=f"the institutions {owners[facts.issuer]} and {name} have one issuer, {facts.issuer}"
             )
-        _refuse_unstorable(f"the institution {name}", 500, (facts.issuer or "", facts.title_de, facts.title_en))
+        _refuse_unstorable(f"the institution {name}", (facts.issuer or "", facts.title_de, facts.title_en))
     for name, space in wanted.spaces.items():
-        _refuse_unstorable(f"the course {name}", 500, _texts(space.spec))
+        _refuse_unstorable(f"the course {name}", _texts(space.spec))
     for space_name, roster in wanted.rosters.items():
         where = f"the roster of {space_name}" if space_name else "operators"
         for promise, (_, section) in roster.items():
             if promise[0] not in wanted.institutions:
                 raise CatalogueRefused(reason=f"{where} names the institution {promise[0]}, which does not exist")
-            _refuse_unstorable(where, 500, (*promise, section))
+            _refuse_unstorable(where, (*promise, section))
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -95,9 +94,7 @@ def _texts(value: object) -> Iterator[str]:
             yield from _texts(part)
 
 
-def _refuse_unstorable(where: str, limit: int, texts: Iterable[str]) -> None:
+def _refuse_unstorable(where: str, texts: Iterable[str]) -> None:
     for value in texts:
         if not storable(value):
             raise CatalogueRefused(reason=f"{where} holds a text with a NUL character or half a character: {value!r}")
-        if len(value) > limit:
-            raise CatalogueRefused(reason=f"{where} holds a text of more than {limit} characters: {value[:40]}…")
