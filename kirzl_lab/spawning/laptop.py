@@ -152,7 +152,7 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
         self.notebook_dir = str(home).replace("{", "{{").replace("}", "}}")  # JupyterHub formats it
         self.home_dir = str(home)
         # -P: a file called json.py in the person's folder must not become the server's json module.
-        self.cmd = [*limit, *seal, sys.executable, "-P", "-m", "jupyterhub.singleuser"]
+        self.cmd = [*limit, *seal, sys.executable, "-P", "-m", "kirzl_lab.spawning.server"]
         self.args = ["--allow-root"] if os.geteuid() == 0 else []
         with await asyncio.to_thread(_open_log, folders.log_file(self.data, choice), self.data) as log:
             self.popen_kwargs = {"cwd": str(home), "stdout": log, "stderr": log, "stdin": subprocess.DEVNULL}
