@@ -167,5 +167,3 @@ class NotFoundPage(LabPage, BaseHandler):  # type: ignore[misc]
         """Raises `NotFound` for every method."""
         await super().prepare()
         raise NotFound()
-
-

@@ -15,6 +15,16 @@ from kirzl_lab.spawning.choice import is_server_name
 class ServerAPI(UserServerAPIHandler):  # type: ignore[misc]
     """PUT, POST and PATCH of a server: the same `Choice` as the page, then JupyterHub's own handler."""
 
+    def get_server_json_body(self) -> dict[str, Any]:
+        """The body of a PUT or POST; what is wrong with it is told as a sentence."""
+        try:
+            body: dict[str, Any] = super().get_server_json_body()
+        except web.HTTPError as error:
+            raise web.HTTPError(
+                error.status_code, f"{error.log_message or 'This is no request for a server'}."
+            ) from None
+        return body
+
     @needs_scope("start:servers")  # type: ignore[untyped-decorator]
     async def put(self, user_name: str, server_name: str = "") -> None:
         """Create a server without starting it."""

@@ -243,5 +243,3 @@ def limits_note(kind: str, gettext: Gettext) -> str:
         "cgroup1": "This machine keeps each server to its cores and memory (cgroups).",
     }
     return gettext(sentences.get(kind, "This machine cannot limit cores and memory: sizes are a promise, not a wall."))
-
-
