@@ -6,6 +6,7 @@ oldest login goes first.
 
 import base64
 import hashlib
+import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,6 +19,9 @@ LIFETIME = timedelta(minutes=10)
 MOST_LOGINS = 20_000
 MOST_PER_BROWSER = 20
 """Tabs in which one browser can be logging in; the oldest goes first."""
+
+BROWSER_SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
+"""What `new_browser_secret` makes."""
 
 
 @dataclass(frozen=True, slots=True)
