@@ -78,7 +78,7 @@ def plan_for(
     def part(name: str, argv: tuple[str, ...], more: Mapping[str, str], check: Check | None, *after: str) -> Part:
         return Part(name, argv, {**common, **more}, str(options.folder.path), str(logs / f"{name}.log"), check, after)
 
-    public, hub = f"http://{HOST}:{ports.public}", f"http://{HOST}:{ports.hub}"
+    public = f"http://{HOST}:{ports.public}"
     parts = [
         part("prepare", (*PYTHON, "kirzl_lab.cli.prepare"), {}, None),
         part(
@@ -92,7 +92,7 @@ def plan_for(
             "hub",
             (*PYTHON, "jupyterhub", "-f", str(settings.hub_config / "jupyterhub_config.py")),
             _hub_environment(ports, keys),
-            Check(f"{hub}/hub/health"),
+            Check(f"{public}/hub/health"),
             "prepare",
             "proxy",
         ),

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import psutil
 
+from kirzl_lab.spawning.processes import MARK
+
 MARKER = "KIRZL_LAB_DATA"
-"""Every process of a lab has this variable; its value is the lab's data folder."""
+"""Every process of a lab has this variable, but for servers; its value is the lab's data folder."""
 
 PROBE_LIMIT_S = 10
 KILL_LIMIT_S = 10
@@ -85,9 +87,12 @@ def end_leftovers(data: Path) -> list[str]:
 
 def _belongs_to(process: psutil.Process, data: Path) -> bool:
     try:
-        return process.environ().get(MARKER) == str(data)
+        environment = process.environ()
     except (psutil.Error, OSError):
         return False
+    # A server is told little, but its mark, and that its home is in the data folder.
+    is_server = MARK in environment and any(value.startswith(f"{data / 'homes'}/") for value in environment.values())
+    return is_server or environment.get(MARKER) == str(data)
 
 
 def _name(process: psutil.Process) -> str:
