@@ -11,12 +11,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import psutil
@@ -26,7 +25,7 @@ from traitlets import Unicode, default
 
 from kirzl_lab.catalog.models import Flavour
 from kirzl_lab.problems import Phrase, SizeUnavailable
-from kirzl_lab.spawning import folders, gpu, limits, materials, processes, server_environment
+from kirzl_lab.spawning import folders, gpu, limits, materials, processes, server_environment, server_log
 from kirzl_lab.spawning.choice import Choice
 
 READY_POLL_S = 0.05
@@ -34,9 +33,6 @@ READY_POLL_S = 0.05
 
 STRAGGLER_PATIENCE_S = 1.0
 """For what a server leaves running when it ends: kernels notice that themselves, background jobs do not."""
-
-LOG_LINES = 20
-"""Of a server that did not start, in the hub's log."""
 
 OUT_OF_MEMORY = "It needed more memory than its size has, and was ended: choose a larger size, or load less at once."
 ENDED_ITSELF = "It ended by itself. If you did not mean it to, start it again."
@@ -75,7 +71,8 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
     def __init__(self, **kwargs: Any) -> None:
         self._steps: list[Step] = []
         self._changed = asyncio.Event()
-        self._settled = True
+        self._starting = False
+        self._told_all = False
         self._born: float = 0.0
         self._mark: str = ""
         self._limits_name: str | None = None
@@ -123,7 +120,7 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
         Raises what `decide` raises, and `SpawnException` in plain words when JupyterLab does not come up.
         """
         self.choice = choice = await self.decide()
-        self.last_end, self._stopping, self._settled, self._steps = None, False, False, []
+        self.last_end, self._stopping, self._starting, self._told_all, self._steps = None, False, True, False, []
         try:
             async with asyncio.timeout(max(1, self.start_timeout - 2)):
                 return await self._start(choice)
@@ -135,7 +132,7 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
             await self._abandon()
             raise
         finally:
-            self._settled = True
+            self._starting, self._told_all = False, True
             self._tell(None)
 
     async def _start(self, choice: Choice) -> tuple[str, int]:
@@ -149,12 +146,13 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
         self._hold_gpu(choice)
         limit = await self._limit(choice)
         self._mark = uuid4().hex
+        self.port = 0  # a free one, also when this spawner has started a server before
         self.notebook_dir = str(home).replace("{", "{{").replace("}", "}}")  # JupyterHub formats it
         self.home_dir = str(home)
         # -P: a file called json.py in the person's folder must not become the server's json module.
         self.cmd = [*limit, *seal, sys.executable, "-P", "-m", "kirzl_lab.spawning.server"]
         self.args = ["--allow-root"] if os.geteuid() == 0 else []
-        with await asyncio.to_thread(_open_log, folders.log_file(self.data, choice), self.data) as log:
+        with await asyncio.to_thread(server_log.open_new, folders.log_file(self.data, choice), self.data) as log:
             self.popen_kwargs = {"cwd": str(home), "stdout": log, "stderr": log, "stdin": subprocess.DEVNULL}
             address: tuple[str, int] = await super().start()
         self._born = processes.started(self.pid) or 0.0
@@ -164,21 +162,17 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
 
     async def _lay_out_materials(self, choice: Choice, home: Path) -> list[str]:
         """Put the materials beside the work; the words before the command that keep the copy from being written."""
-        shown, seal = choice.materials_source, list[str]()
+        copy = None if choice.staff else folders.materials_copy(self.data, choice)
         try:
-            if shown is not None and not choice.staff:
-                copy = folders.materials_copy(self.data, choice)
-                await asyncio.to_thread(materials.update, shown, copy)
-                shown, seal = copy, await asyncio.to_thread(materials.sealed, copy)
-            if not await asyncio.to_thread(materials.beside, home, shown):
+            if not await asyncio.to_thread(materials.lay_out, home, choice.materials_source, copy):
                 self.log.warning("%s has an own file called materials: the course's are not shown", self._log_name)
         except OSError:
             # Yesterday's materials, or none, are better than no server.
             self.log.exception("The materials of %s could not be brought up to date", choice.space)
-        return seal
+        return await asyncio.to_thread(materials.sealed, copy) if copy and copy.is_dir() else []
 
     async def _limit(self, choice: Choice) -> list[str]:
-        limiter = limits.detect()
+        limiter = await asyncio.to_thread(limits.detect)
         if limiter.describe() == "none":
             return []
         name = limits.name_of(self.data, choice.hub_name, choice.server_name)
@@ -203,12 +197,12 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
             status = await self.poll()
             if status is not None:
                 await self._say_why(choice, f"it ended with status {status}")
-                raise SpawnException(NOT_STARTED, reason="server", status_code=500)
+                raise SpawnException(self.last_end or NOT_STARTED, reason="server", status_code=500)
             await asyncio.sleep(READY_POLL_S)
 
     async def _say_why(self, choice: Choice, what: str) -> None:
         file = folders.log_file(self.data, choice)
-        lines = await asyncio.to_thread(_last_lines, file)
+        lines = await asyncio.to_thread(server_log.end_of, file)
         self.log.error("%s did not start: %s. The end of %s:\n%s", self._log_name, what, file, lines)
 
     # -- what a server gets to know ----------------------------------------------------------------------------
@@ -236,7 +230,7 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
             for step in self._steps[told:]:
                 yield {"progress": PROGRESS[step], "message": step.value}
             told = len(self._steps)
-            if self._settled:
+            if self._told_all:
                 return
             await changed.wait()
 
@@ -282,8 +276,8 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
         name, self._limits_name = self._limits_name, None
         limiter = limits.detect()
         starved = name is not None and await asyncio.to_thread(limiter.out_of_memory, name)
-        if not self._stopping:
-            self.last_end = OUT_OF_MEMORY if starved and status else ENDED_ITSELF if status else None
+        if status and not self._stopping:
+            self.last_end = OUT_OF_MEMORY if starved else None if self._starting else ENDED_ITSELF
         await self._end_family(STRAGGLER_PATIENCE_S)
         if name is not None:
             await asyncio.to_thread(limiter.leave, name)
@@ -328,18 +322,3 @@ async def _answers(url: str) -> bool:
     except (OSError, asyncio.IncompleteReadError):
         return False
     return 100 < response.code < 500
-
-
-def _open_log(file: Path, data: Path) -> IO[bytes]:
-    folders.make_private(file.parent, data)
-    with suppress(FileNotFoundError):
-        file.replace(file.with_name(file.name + ".1"))
-    return file.open("ab")
-
-
-def _last_lines(file: Path) -> str:
-    try:
-        with file.open(errors="replace") as lines:
-            return "".join(deque(lines, LOG_LINES))
-    except OSError:
-        return ""

@@ -8,6 +8,7 @@ carry a hash of the data folder, so that one lab finds what it left behind and n
 import hashlib
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 from kirzl_lab.catalog.models import Size
@@ -51,9 +52,17 @@ class NoLimiter:
         return False
 
 
-@cache
+_trying = Lock()
+
+
 def detect() -> Limiter:
     """The best way that works on this machine, tried out with a process. May block for a second the first time."""
+    with _trying:  # `cache` alone lets two threads try at once
+        return _detect()
+
+
+@cache
+def _detect() -> Limiter:
     return systemd.detect() or cgroups.detect() or NoLimiter()
 
 

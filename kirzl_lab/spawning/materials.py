@@ -28,6 +28,16 @@ FOLDER_MODE = 0o555
 OPEN_MODE = 0o755
 
 
+def lay_out(home: Path, source: Path | None, copy: Path | None) -> bool:
+    """Show the materials in `home`: a copy that is brought up to date first, or without `copy` the source itself.
+
+    False when a file or folder of the person's own is in the way. Raises `OSError`.
+    """
+    if source is not None and copy is not None:
+        update(source, copy)
+    return beside(home, source if source is None or copy is None else copy)
+
+
 def beside(home: Path, shown: Path | None) -> bool:
     """Make `home/materials` lead to `shown`, or to nothing; False when a file or folder of the person's is in its way.
 
