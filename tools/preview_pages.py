@@ -11,9 +11,9 @@ from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.look.samples import PAGES  # noqa: E402 - tools are not in the package, so the path comes first
-from tests.look.site import sample_site  # noqa: E402
-from tests.support.browser import launch  # noqa: E402
+from tests.look.samples import PAGES
+from tests.look.site import sample_site
+from tests.support.browser import launch
 
 LOOKS = [("light", 1280, "de"), ("dark", 1280, "en"), ("light", 360, "en"), ("dark", 360, "de")]
 

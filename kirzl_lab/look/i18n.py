@@ -29,13 +29,15 @@ FALLBACK = "en"
 class Words(Translations):
     """Sentences in one language. With fields, a sentence is HTML and what is filled in is escaped."""
 
-    def gettext(self, message: str, **fields: object) -> str:
+    def gettext(self, message: str, /, **fields: object) -> str:  # type: ignore[override]  # fields have any name
         """The sentence for an English message id."""
         return _filled(super().gettext(message), fields)
 
-    def ngettext(self, singular: str, plural: str, num: int, **fields: object) -> str:
+    def ngettext(  # type: ignore[override]  # the same
+        self, singular: str, plural: str, number: int, /, **fields: object
+    ) -> str:
         """The sentence for that many; `%(num)s` is filled in."""
-        return _filled(super().ngettext(singular, plural, num), {"num": num} | fields)
+        return _filled(super().ngettext(singular, plural, number), {"num": number} | fields)
 
 
 @runtime_checkable
@@ -86,6 +88,11 @@ class PageWords(InternationalizationExtension):
         environment.filters.update(local=_local, moment=_moment, day=_day, number=_number)
 
 
+def prepare(environment: Environment) -> None:
+    """Give `PageWords` to an environment that already is."""
+    environment.add_extension(PageWords)
+
+
 @pass_context
 def _local(context: Context, value: object) -> object:
     """What a site wrote in both languages, in the page's."""
@@ -128,4 +135,4 @@ def _quality(parameter: str) -> float:
 
 def _filled(sentence: str, fields: dict[str, object]) -> str:
     # Without fields it stays a plain string, as `Problem.text` wants it; templates escape it then.
-    return Markup(sentence) % fields if fields else sentence
+    return Markup(sentence) % fields if fields else sentence  # noqa: S704 - the sentence is ours, fields are escaped

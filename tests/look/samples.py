@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace as Names
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
 from kirzl_lab.catalog.models import LabFile, Text
 from kirzl_lab.hub import __file__ as hub_file
 from kirzl_lab.look import TEMPLATES, i18n
@@ -109,7 +111,9 @@ INSTITUTIONS = [
         title=Text(de="Demo-Hochschule für Angewandte Wissenschaften", en="Demo University of Applied Sciences"),
         domains=("uas.example",),
     ),
-    Names(name="startups", title=Text(de="Demo-Gründerzentrum", en="Demo Start-up Centre"), domains=("startups.example",)),
+    Names(
+        name="startups", title=Text(de="Demo-Gründerzentrum", en="Demo Start-up Centre"), domains=("startups.example",)
+    ),
 ]
 SPAWNER = Names(name="ml-101", display_name="Machine Learning 101")
 TOKEN = Names(
@@ -192,7 +196,7 @@ PAGES: dict[str, Page] = {
     "error": Page("error.html", {"status_code": 500, "message": ""}, viewer=None),
     "error-400": Page("error.html", {"status_code": 400, "message": "'_xsrf' argument missing"}),
     "404": Page("404.html", {"status_code": 404, "message": ""}),
-    "logout": Page("logout.html", viewer=None),
+    "logout": Page("logout.html", {"end_session_url": "https://uni.example/end"}, viewer=None),
     "problem": Page("problem.html", {"more": ()}, problem=NotAMember(space="dl-201")),
     "problem-login": Page(
         "problem.html",
@@ -205,6 +209,7 @@ PAGES: dict[str, Page] = {
 }
 
 
+@cache
 def environment(*, asynchronous: bool = False) -> Environment:
     """Jinja as the hub sets it up, but strict about names that nobody gave."""
     return Environment(

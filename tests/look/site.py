@@ -9,8 +9,8 @@ from threading import Thread
 from typing import Any
 
 from jupyterhub._data import DATA_FILES_PATH
-from kirzl_lab.look import CONTENT_SECURITY, STATIC
 
+from kirzl_lab.look import CONTENT_SECURITY, STATIC
 from tests.look.samples import PAGES, render
 
 FOLDERS = {"/hub/static/": Path(DATA_FILES_PATH) / "static", "/hub/lab-static/": STATIC}

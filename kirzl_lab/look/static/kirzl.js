@@ -98,6 +98,8 @@
     const rows = [...list.children];
     const links = () => rows.filter((row) => !row.hidden).map((row) => row.querySelector("a"));
     box.hidden = false;
+    // Where there is a keyboard it can be typed at once; on a phone that would cover the list with one.
+    if (matchMedia("(hover: hover)").matches) field.focus({ preventScroll: true });
 
     field.addEventListener("input", () => {
       const words = plain(field.value).split(/\s+/);
@@ -166,7 +168,9 @@
         page.classList.add("is-failed");
         page.querySelector("#progress-running").hidden = true;
         page.querySelector("#progress-failed").hidden = false;
-        page.querySelector("#progress-reason").textContent = known[event.message] ?? event.message ?? "";
+        // JupyterHub says "Spawn failed: " before a reason; the page has said so already.
+        const reason = (event.message ?? "").replace(/^Spawn failed: /, "");
+        page.querySelector("#progress-reason").textContent = known[reason] ?? reason;
         page.querySelector("#progress-failed h1").focus();
       } else if (event.message) {
         say(event.message);
