@@ -166,6 +166,7 @@ def test_the_log_of_the_last_start_is_kept(plan: Plan, launcher: Launcher, folde
 
 OUTER = """
 import json, sys
+from pathlib import Path
 from kirzl_lab.cli.parts import Plan
 from kirzl_lab.cli.processes import Launcher
 from kirzl_lab.cli.state import Folder, Note, holding
