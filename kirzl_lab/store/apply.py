@@ -48,7 +48,7 @@ async def apply(
         async with store.reading() as session:
             return (await _plan(session, wanted)).changes
     async with store.writing() as session:
-        if session.get_bind().dialect.name == "postgresql":
+        if store.engine.dialect.name == "postgresql":
             # Logins that bind rows wait until we are done, and we until they are: roles and bindings meet in order.
             await session.execute(text("LOCK TABLE roster_rows IN EXCLUSIVE MODE"))
         plan = await _plan(session, wanted)

@@ -6,10 +6,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
 
-BUSY_TIMEOUT_MS = 5000
-"""How long SQLite waits for another process that writes."""
+PATIENCE_S = 5.0
+"""How long a writer waits for others on SQLite before it gives up."""
+TRY_MS = 100
+"""How long one try to write takes on SQLite: a caller with a limit of its own gets away between two tries."""
 
 
 class Store:
@@ -39,22 +42,35 @@ class Store:
     async def writing(self) -> AsyncIterator[AsyncSession]:
         """A session whose changes are committed together when its block ends, or not at all when it raises.
 
-        Not to be nested. Raises TimeoutError when writers of this process keep it waiting for as long as writers of
-        another one may.
+        Not to be nested. On SQLite, which has one writer at a time, raises TimeoutError when others write for longer
+        than `PATIENCE_S`.
         """
         async with AsyncExitStack() as stack:
             if self._sqlite:
-                await self._wait_for_turn(stack)
-            session = await stack.enter_async_context(self._sessions.begin())
-            # SQLite cannot turn a read into a write while another process writes: take the write lock first.
-            await session.connection(execution_options={"lab_writes": True})
-            yield session
+                async with asyncio.timeout(PATIENCE_S):
+                    # Writers of this process stand in line without a connection: readers may need those.
+                    await stack.enter_async_context(self._turn)
+                    connection = await stack.enter_async_context(self._write_lock())
+                session = self._sessions(bind=connection, join_transaction_mode="control_fully")
+            else:
+                session = self._sessions()
+            async with session, session.begin():
+                yield session
 
-    async def _wait_for_turn(self, stack: AsyncExitStack) -> None:
-        # SQLite has one writer at a time and lets the others try again and again, each on a connection that readers
-        # could use. Here they stand in line without one.
-        async with asyncio.timeout(BUSY_TIMEOUT_MS / 1000):
-            await stack.enter_async_context(self._turn)
+    @asynccontextmanager
+    async def _write_lock(self) -> AsyncIterator[AsyncConnection]:
+        """A connection with SQLite's write lock, which cannot be had later than at the begin of a transaction."""
+        while True:
+            async with self.engine.connect() as connection:
+                await connection.execution_options(lab_writes=True)
+                try:
+                    await connection.begin()
+                except OperationalError as error:
+                    if "locked" not in str(error.orig):
+                        raise
+                    continue
+                yield connection
+                return
 
     async def close(self) -> None:
         """Close every connection."""
@@ -67,7 +83,7 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: object) -> None:
     connection.create_function("lower", 1, _lower, deterministic=True)
     cursor = connection.cursor()
     # FULL, not NORMAL: a hub name that was handed out must not be forgotten when the power fails.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
@@ -78,4 +94,5 @@ def _lower(text: str | None) -> str | None:
 
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get("lab_writes")
+    connection.exec_driver_sql(f"PRAGMA busy_timeout={TRY_MS if writes else PATIENCE_S * 1000:.0f}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
