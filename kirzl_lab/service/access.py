@@ -109,13 +109,18 @@ async def find_viewer(request: Request) -> Viewer:
         token = session.token if session else None
     if token is None:
         raise NotLoggedIn()
-    owner = await state.tokens.owner(token, request.cookies.get(HUB_SESSION_COOKIE, "") if session else "")
+    owner = await state.tokens.owner(token, hub_session(request) if session else "")
     if owner is None:
         raise NotLoggedIn()
     if not owner.may_use_service(state.place.service_name):
         raise ScopeMissing(scope=state.place.scope)
     request.state.viewer = await _viewer(state, owner.hub_name, session, may_operate=not owner.is_servers)
     return cast(Viewer, request.state.viewer)
+
+
+def hub_session(request: Request) -> str:
+    """The hub's own session cookie of this browser: another one after a logout."""
+    return request.cookies.get(HUB_SESSION_COOKIE, "")
 
 
 def viewer_of(request: Request) -> Viewer:

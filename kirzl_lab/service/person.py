@@ -8,13 +8,12 @@ from typing import Literal
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kirzl_lab.catalog.models import Role
 from kirzl_lab.problems import OwnAccount, Problem, ServerNotRunning, UnknownPerson
 from kirzl_lab.service.state import ServiceState
-from kirzl_lab.store import audit
-from kirzl_lab.store.members import is_operator, person_called
-from kirzl_lab.store.pages import IdentityLine, MembershipLine, PersonLine
-from kirzl_lab.store.tables import Identity, InstitutionRow, Membership, Person, ServerBinding, Space
+from kirzl_lab.store import audit, people
+from kirzl_lab.store.members import person_called
+from kirzl_lab.store.pages import PersonLine, person_line
+from kirzl_lab.store.tables import InstitutionRow, Person, ServerBinding, Space
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,36 +34,17 @@ class Seen:
 
 async def look_up(session: AsyncSession, hub_name: str) -> Seen:
     """The person with that hub name. Raises `UnknownPerson`."""
-    person = await _person(session, hub_name)
-    identities = await session.scalars(select(Identity).where(Identity.person_id == person.id).order_by(Identity.id))
-    roles = await session.execute(
-        select(Space.name, Membership.role, Membership.section, Space.archived_at)
-        .join(Space, Space.id == Membership.space_id)
-        .where(Membership.person_id == person.id)
-        .order_by(Space.name, Membership.id)
-    )
-    line = PersonLine(
-        hub_name=person.hub_name,
-        display_name=person.display_name,
-        created_at=person.created_at,
-        blocked_at=person.blocked_at,
-        operator=await is_operator(session, person.id),
-        identities=tuple(
-            IdentityLine(one.institution_name, one.issuer, one.subject, one.last_login_at) for one in identities
-        ),
-        memberships=tuple(
-            MembershipLine(space=name, role=Role(role), section=section, archived=archived is not None)
-            for name, role, section, archived in roles.tuples()
-        ),
-    )
-    return Seen(line=line, meanings=await _meanings(session, person.id))
+    line = await person_line(session, hub_name)
+    if line is None:
+        raise UnknownPerson(person=hub_name)
+    return Seen(line=line, meanings=await _meanings(session, hub_name))
 
 
 async def institution_titles(session: AsyncSession, language: str) -> dict[str, str]:
     """Titles of all institutions by name, those that are gone included, sorted by title."""
     title = InstitutionRow.title_de if language == "de" else InstitutionRow.title_en
     query = select(InstitutionRow.name, title).order_by(title, InstitutionRow.name)
-    return dict((await session.execute(query)).tuples().all())
+    return {name: title for name, title in await session.execute(query)}
 
 
 async def stop_server(state: ServiceState, operator: str, hub_name: str, server_name: str) -> None:
@@ -84,7 +64,8 @@ async def block(state: ServiceState, operator: str, hub_name: str) -> bool:
     """
     if operator == hub_name:
         raise OwnAccount()
-    await _set_blocked(state, operator, hub_name, blocked=True)
+    async with state.writing() as session:
+        await people.block(session, hub_name, operator, state.clock())
     try:
         running = await state.hub.servers(hub_name)
         await _stop(state, operator, hub_name, [server.name for server in running], "blocked")
@@ -95,7 +76,8 @@ async def block(state: ServiceState, operator: str, hub_name: str) -> bool:
 
 async def unblock(state: ServiceState, operator: str, hub_name: str) -> None:
     """Lift the block of a person. Raises `UnknownPerson`."""
-    await _set_blocked(state, operator, hub_name, blocked=False)
+    async with state.writing() as session:
+        await people.unblock(session, hub_name, operator, state.clock())
 
 
 async def _person(session: AsyncSession, hub_name: str) -> Person:
@@ -105,29 +87,14 @@ async def _person(session: AsyncSession, hub_name: str) -> Person:
     return person
 
 
-async def _meanings(session: AsyncSession, person_id: int) -> dict[str, ServerMeaning]:
+async def _meanings(session: AsyncSession, hub_name: str) -> dict[str, ServerMeaning]:
     query = (
         select(ServerBinding.server_name, Space.name, ServerBinding.purpose)
         .join(Space, Space.id == ServerBinding.space_id)
-        .where(ServerBinding.person_id == person_id)
+        .join(Person, Person.id == ServerBinding.person_id)
+        .where(Person.hub_name == hub_name)
     )
-    rows = (await session.execute(query)).tuples()
-    return {name: ServerMeaning(space, purpose) for name, space, purpose in rows}
-
-
-async def _set_blocked(state: ServiceState, operator: str, hub_name: str, *, blocked: bool) -> None:
-    async with state.writing() as session:
-        person = await _person(session, hub_name)
-        if (person.blocked_at is not None) == blocked:
-            return
-        person.blocked_at = state.clock() if blocked else None
-        audit.record(
-            session,
-            at=state.clock(),
-            actor=operator,
-            action=audit.Action.PERSON_BLOCKED if blocked else audit.Action.PERSON_UNBLOCKED,
-            person_id=person.id,
-        )
+    return {name: ServerMeaning(space, purpose) for name, space, purpose in await session.execute(query)}
 
 
 async def _stop(

@@ -118,13 +118,13 @@ class LoginCookies:
 
     def _seal(self, purpose: str, content: dict[str, str], until: datetime) -> str:
         plain = json.dumps({"purpose": purpose, "until": until.timestamp()} | content).encode()
-        return self._safe.encrypt(plain).decode()
+        return self._safe.encrypt(plain).decode().rstrip("=")  # padding would have to be quoted in a cookie
 
     def _open(self, purpose: str, sealed: str | None, now: datetime) -> dict[str, Any] | None:
         if not sealed:
             return None
         try:
-            content: dict[str, Any] = json.loads(self._safe.decrypt(sealed))
+            content: dict[str, Any] = json.loads(self._safe.decrypt(sealed + "=" * (-len(sealed) % 4)))
         except (InvalidToken, ValueError):
             return None
         alive = content["purpose"] == purpose and content["until"] > now.timestamp()

@@ -40,10 +40,14 @@ VERBS = {
     Action.ROSTER_ADDED: "Roster row added",
     Action.ROSTER_CHANGED: "Roster row changed",
     Action.ROSTER_REMOVED: "Roster row removed",
+    Action.ROSTER_RESTORED: "Roster row restored",
+    Action.MEMBERSHIP_MENDED: "Membership mended",
     Action.SPACE_CREATED: "Space created",
     Action.SPACE_CHANGED: "Space changed",
     Action.SPACE_ARCHIVED: "Space archived",
     Action.SPACE_RESTORED: "Space restored",
+    Action.INSTITUTION_ADDED: "Institution added",
+    Action.INSTITUTION_RESTORED: "Institution restored",
     Action.INSTITUTION_CHANGED: "Institution changed",
     Action.INSTITUTION_REMOVED: "Institution removed",
     Action.SERVER_STARTED: "Server started",
@@ -64,10 +68,14 @@ SENTENCES = {
     Action.ROSTER_ADDED: "A roster row of %(space)s was added.",
     Action.ROSTER_CHANGED: "A roster row of %(space)s was changed.",
     Action.ROSTER_REMOVED: "A roster row of %(space)s was removed.",
+    Action.ROSTER_RESTORED: "A roster row of %(space)s was restored.",
+    Action.MEMBERSHIP_MENDED: "The membership of %(person)s in %(space)s was made to agree with its roster row.",
     Action.SPACE_CREATED: "The space %(space)s was created.",
     Action.SPACE_CHANGED: "The space %(space)s was changed.",
     Action.SPACE_ARCHIVED: "The space %(space)s was archived.",
     Action.SPACE_RESTORED: "The space %(space)s was restored from the archive.",
+    Action.INSTITUTION_ADDED: "The institution %(institution)s was added.",
+    Action.INSTITUTION_RESTORED: "The institution %(institution)s was restored.",
     Action.INSTITUTION_CHANGED: "The institution %(institution)s was changed.",
     Action.INSTITUTION_REMOVED: "The institution %(institution)s was removed.",
     Action.SERVER_STARTED: "A server of %(person)s was started in %(space)s.",
@@ -81,6 +89,8 @@ OPERATORS_ROSTER = {
     Action.ROSTER_ADDED: "A row of the operators' list was added.",
     Action.ROSTER_CHANGED: "A row of the operators' list was changed.",
     Action.ROSTER_REMOVED: "A row of the operators' list was removed.",
+    Action.ROSTER_RESTORED: "A row of the operators' list was restored.",
+    Action.MEMBERSHIP_MENDED: "The operator role of %(person)s was made to agree with the operators' list.",
 }
 """Roster rows without a space promise the role operator."""
 
@@ -96,6 +106,9 @@ DETAILS = {
     "reason": "reason",
     "roster_row": "roster row",
     "subject": "subject",
+    "issuer": "issuer",
+    "dropped": "left out",
+    "identities_moved": "identities moved",
 }
 """Fields of an entry; others are shown under their own name."""
 
@@ -170,4 +183,13 @@ class Teller:
 
 
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """A value of an entry's detail; a pair is what was before and what is now."""
+    match value:
+        case [before, after]:
+            return f"{_plain(before)} → {_plain(after)}"
+        case None | "":
+            return "–"
+        case str():
+            return value
+        case _:
+            return json.dumps(value, ensure_ascii=False)

@@ -68,4 +68,4 @@ async def _display_names(session: AsyncSession, found: Page[AuditLine], asked: A
     wanted = {line.actor for line in found.items} | {line.person for line in found.items if line.person}
     wanted |= {name for name in (asked.person, asked.actor) if name}
     query = select(Person.hub_name, Person.display_name).where(Person.hub_name.in_(wanted))
-    return dict((await session.execute(query)).tuples().all())
+    return {hub_name: display_name for hub_name, display_name in await session.execute(query)}

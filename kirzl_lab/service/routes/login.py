@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse
 
 from kirzl_lab.problems import LoginNotAccepted, ScopeMissing
+from kirzl_lab.service.access import hub_session
 from kirzl_lab.service.sessions import local_path
 from kirzl_lab.service.state import state_of
 
@@ -37,7 +38,7 @@ async def oauth_callback(request: Request, state: Short = "", code: Short = "") 
             "code_verifier": login.verifier,
         }
     )
-    owner = await service.hub.owner(token) if token else None
+    owner = await service.tokens.owner(token, hub_session(request)) if token else None
     if token is None or owner is None:
         raise LoginNotAccepted()
     if not owner.may_use_service(service.place.service_name):

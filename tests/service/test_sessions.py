@@ -1,0 +1,110 @@
+"""Cookies, the cache of the hub's answers, and where a login may lead."""
+
+from datetime import timedelta
+from urllib.parse import urljoin, urlsplit
+
+from fastapi import Response
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from kirzl_lab.service.hub import TokenOwner
+from kirzl_lab.service.sessions import KNOWN_TOKENS, SESSION_COOKIE, LoginCookies, TokenCache, local_path
+from tests.service.sample import NOW
+
+PREFIX = "/services/lab/"
+COOKIES = LoginCookies("secret", PREFIX, secure=True)
+
+
+def jar(response: Response) -> dict[str, str]:
+    values = [value.decode() for name, value in response.raw_headers if name == b"set-cookie"]
+    return dict(value.split(";")[0].split("=", 1) for value in values)
+
+
+def session_cookie() -> str:
+    response = Response()
+    COOKIES.keep_session(response, "the-token", NOW, timedelta(hours=1))
+    return jar(response)[SESSION_COOKIE]
+
+
+@given(st.text(max_size=300) | st.builds(lambda cut: session_cookie()[:cut], st.integers(0, 200)))
+@example("")
+@example("é" * 10)
+def test_a_foreign_cookie_says_nothing(value: str) -> None:
+    assert COOKIES.session({SESSION_COOKIE: value}, NOW) is None
+
+
+@given(st.integers(min_value=0), st.characters(codec="ascii"))
+def test_a_changed_cookie_says_nothing(place: int, character: str) -> None:
+    cookie = session_cookie()
+    place %= len(cookie)
+    changed = cookie[:place] + character + cookie[place + 1 :]
+    session = COOKIES.session({SESSION_COOKIE: changed}, NOW)
+    # The last characters of base64 may carry no bits: then it is the same cookie.
+    assert session is None or session.token == "the-token"
+
+
+def test_another_key_opens_nothing() -> None:
+    other = LoginCookies("another secret", PREFIX, secure=True)
+    assert other.session({SESSION_COOKIE: session_cookie()}, NOW) is None
+
+
+def test_a_cookie_of_one_purpose_is_not_taken_for_another() -> None:
+    response = Response()
+    login = COOKIES.begin_login(response, {}, PREFIX, NOW)
+    ((name, value),) = jar(response).items()
+    assert COOKIES.session({SESSION_COOKIE: value}, NOW) is None
+    assert COOKIES.finish_login({name: session_cookie()}, login.state, NOW) is None
+    assert COOKIES.finish_login({name: value}, login.state, NOW) == login
+
+
+def test_cookies_are_secure_where_the_lab_is() -> None:
+    response = Response()
+    COOKIES.keep_session(response, "the-token", NOW, timedelta(hours=1))
+    assert "; Secure" in response.headers["set-cookie"]
+
+
+@given(st.text(max_size=80) | st.text("/\\.%:@?#2eflabservic", max_size=40).map(lambda tail: PREFIX + tail))
+@example("//evil.example/services/lab/")
+@example("/services/lab/../../hub/logout")
+@example("/services/lab/%2e%2e/%2e%2e/hub/logout")
+@example("/services/lab/..\\..\\hub")
+@example("https://evil.example/services/lab/")
+@example("/services/lab/oauth_callback?code=1")
+@example("/services/lab/\n/evil.example")
+@example("/services/labyrinth")
+def test_a_login_leads_nowhere_else(wanted: str) -> None:
+    path = local_path(wanted, PREFIX)
+    landed = urlsplit(urljoin("https://lab.example/services/lab/oauth_callback", path))
+    assert landed.netloc == "lab.example"
+    assert landed.path.startswith(PREFIX)
+    assert path in {PREFIX, wanted}
+
+
+def test_a_page_of_the_service_is_kept() -> None:
+    assert local_path("/services/lab/people?search=a%20b&page=2", PREFIX) == "/services/lab/people?search=a%20b&page=2"
+    assert local_path(None, PREFIX) == PREFIX
+
+
+async def test_the_cache_is_bounded_and_keeps_refusals_too() -> None:
+    asked: list[str] = []
+
+    async def ask(token: str) -> TokenOwner | None:
+        asked.append(token)
+        return None
+
+    cache = TokenCache(ask, clock=lambda: 0.0)
+    for number in range(KNOWN_TOKENS + 1):
+        assert await cache.owner(str(number)) is None
+    assert await cache.owner(str(KNOWN_TOKENS)) is None
+    assert len(asked) == KNOWN_TOKENS + 1
+    await cache.owner("0")
+    assert len(asked) == KNOWN_TOKENS + 2, "the oldest answer had to go"
+
+
+async def test_the_cache_holds_no_token() -> None:
+    async def ask(_token: str) -> TokenOwner | None:
+        return TokenOwner("amira", frozenset())
+
+    cache = TokenCache(ask)
+    await cache.owner("a-secret-token")
+    assert "a-secret-token" not in repr(vars(cache))
