@@ -153,6 +153,18 @@ def test_moments_are_told_in_the_readers_own_time(page: Page, site: str) -> None
     assert page.locator("time").first.text_content() == "heute, 09:05"
 
 
+def test_my_spaces_look_again_while_something_is_on_its_way(page: Page, site: str) -> None:
+    page.clock.install()
+    page.goto(f"{site}/en/home-staff")
+    page.get_by_text("Stopping").wait_for()
+    later = page.request.get(f"{site}/en/home").text()
+    page.route("**/en/home-staff", lambda route: route.fulfill(body=later, content_type="text/html"))
+    with page.expect_navigation():
+        page.clock.run_for(3000)
+    assert page.get_by_text("Stopping").count() == 0
+    assert page.locator("main[data-watch]").count() == 0  # nothing moves any more, so nobody looks
+
+
 def progress_of(page: Page, *events: str) -> None:
     """What the hub would send; it ends the stream after the last event."""
     body = "".join(f"data: {event}\n\n" for event in events)
