@@ -47,7 +47,7 @@ def check_sizes(sizes: YamlFile) -> None:
     if sizes.root is None:
         return
     flavours = list(sizes.root.mapping("flavours"))
-    if not flavours and set(sizes.root.mapping()) - {"sizes"}:
+    if not flavours and set(sizes.root.mapping()) - {"sizes", "flavours"}:
         # Most likely they are there under a wrong key, which is told.
         return
     for node in sizes.root.mapping("sizes").values():

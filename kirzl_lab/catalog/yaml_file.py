@@ -19,8 +19,8 @@ from kirzl_lab.catalog.mistakes import Mistake, shown
 from kirzl_lab.catalog.text_file import TextFile, clean, is_invisible, read_text
 from kirzl_lab.catalog.yaml_syntax import explain
 
-LIMIT = 512 * 1024
-"""Bytes of a YAML file. A thousand institutions fit."""
+LIMIT = 256 * 1024
+"""Bytes of a YAML file. Some 500 institutions fit."""
 DEEPEST = 20
 """Levels of nesting; the models need five."""
 LONGEST_NUMBER = 40

@@ -1,7 +1,7 @@
 """What the YAML parser says about broken syntax, in words that somebody who never read the YAML standard understands."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ruamel.yaml.error import MarkedYAMLError
 
@@ -10,7 +10,7 @@ from kirzl_lab.catalog.mistakes import shown
 Where = tuple[int, int]
 Explained = tuple[int, int, str, str]
 
-# Part of ruamel.yaml's message -> found, expected. The first that is contained counts.
+# Part of ruamel.yaml's message -> found (empty: what stands there), expected. The first that is contained counts.
 KNOWN = (
     ("found character '\\t'", "a tab", "spaces: YAML takes no tabs for indentation"),
     ("found character '@'", "a value that begins with @", "the value in quotes"),
@@ -24,6 +24,7 @@ KNOWN = (
         "a colon that cannot stand here",
         "one “key: value” a line, indented like its neighbours, and quotes around a value that holds a colon",
     ),
+    ("expected the node content", "", "a value, with every bracket closed"),
     ("sequence entries are not allowed", "a list entry that cannot stand here", "each “- entry” on a line of its own"),
     (
         "expected <block end>",
@@ -46,23 +47,22 @@ def explain(error: MarkedYAMLError, lines: Sequence[str], last: Where) -> Explai
     if "quoted scalar" in (error.context or "") and "end of stream" in problem:
         return *begun, "a quotation mark that is never closed", "one at the end of the text as well"
     if flow := re.match(r"expected ',' or '([\]}])'", problem):
-        close = flow.group(1)
-        opened = f"line {begun[0]}" if begun[0] != where[0] else "the left"
-        return *where, _at(where, lines), f"a comma, or the {close} for the {'[' if close == ']' else '{'} on {opened}"
-    if "could not find expected ':'" in problem:
-        return *begun, f"{_at(begun, lines)} without a colon", "“key: value”"
-    if forgotten := _without_colon(where, lines) if "mapping values" in problem else None:
-        return *forgotten, f"“{shown(lines[forgotten[0] - 1])}” without a colon", "“key: value”"
-    if "expected the node content" in problem:
-        return *where, _at(where, lines), "a value, with every bracket closed"
+        return *where, _at(where, lines), _closing(flow.group(1), begun, where)
+    if colonless := _without_colon(problem, begun, where, lines):
+        return *colonless, f"{_at(colonless, lines)} without a colon", "“key: value”"
     for part, found, expected in KNOWN:
         if part in problem:
-            return *where, found, expected
+            return *where, found or _at(where, lines), expected
     return (
         *where,
         f"{_at(where, lines)}, which is not YAML here",
         "YAML: a value that holds special characters in quotes",
     )
+
+
+def _closing(bracket: str, begun: Where, where: Where) -> str:
+    opened = f"line {begun[0]}" if begun[0] != where[0] else "the left"
+    return f"a comma, or the {bracket} for the {'[' if bracket == ']' else '{'} on {opened}"
 
 
 def _mark(mark: object, lines: Sequence[str]) -> Where | None:
@@ -79,14 +79,22 @@ def _at(where: Where, lines: Sequence[str]) -> str:
     return f"“{rest}”" if rest else "the end of the line"
 
 
-def _without_colon(where: Where, lines: Sequence[str]) -> Where | None:
-    """A key on a line of its own whose colon is missing makes the parser stumble over the *next* colon."""
-    indentation: Callable[[str], int] = lambda line: len(line) - len(line.lstrip())  # noqa: E731 - one use, one line
-    here = lines[where[0] - 1]
-    for number in range(where[0] - 1, 0, -1):
-        line = lines[number - 1]
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        bare = ":" not in line and not line.lstrip().startswith("-")
-        return (number, indentation(line) + 1) if bare and indentation(line) == indentation(here) else None
-    return None
+def _without_colon(problem: str, begun: Where, where: Where, lines: Sequence[str]) -> Where | None:
+    """Where a key stands whose colon is missing. Mostly the parser stumbles over the *next* colon only."""
+    if "could not find expected ':'" in problem:
+        return begun
+    if "mapping values" not in problem:
+        return None
+    above = range(where[0] - 1, 0, -1)
+    number = next((n for n in above if lines[n - 1].strip() and not lines[n - 1].lstrip().startswith("#")), None)
+    if number is None:
+        return None
+    line = lines[number - 1]
+    bare = ":" not in line and not line.lstrip().startswith("-")
+    return (
+        (number, _indentation(line) + 1) if bare and _indentation(line) == _indentation(lines[where[0] - 1]) else None
+    )
+
+
+def _indentation(line: str) -> int:
+    return len(line) - len(line.lstrip())

@@ -99,7 +99,7 @@ def test_a_bomb_of_aliases_stays_small(tmp_path: Path) -> None:
 
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     assert told(read(tmp_path, b"#" * (LIMIT + 1))) == [
-        "0:None found a file that is too large, expected at most 512 KiB"
+        "0:None found a file that is too large, expected at most 256 KiB"
     ]
     assert told(read(tmp_path, b"a: 1\n#" + b"x" * (LIMIT - 6))) == []
 
