@@ -92,7 +92,8 @@ def plan_for(
             "hub",
             (*PYTHON, "jupyterhub", "-f", str(settings.hub_config / "jupyterhub_config.py")),
             _hub_environment(ports, keys),
-            Check(f"{public}/hub/health"),
+            # What people see first; the hub leads straight on where there is one institution only.
+            Check(f"{public}/hub/login", (200, 302)),
             "prepare",
             "proxy",
         ),

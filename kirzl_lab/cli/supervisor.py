@@ -32,9 +32,10 @@ Event = dict[str, Any]
 Listener = Callable[[Event], None]
 
 
-def up(options: Options, listen: Listener) -> None:
+def up(options: Options, listen: Listener, launcher: Launcher | None = None) -> None:
     """Run a lab until it is told to end (SIGINT, SIGTERM, SIGHUP). Raises `Stop` when it could not start or fell over.
 
+    Without a `launcher` the best one that this machine allows is taken.
     `listen` hears what happens: `started` and `ready` with a `part`, `running` with the `note`, `ending`.
     """
     _check_folders(options)
@@ -44,7 +45,7 @@ def up(options: Options, listen: Listener) -> None:
         node.need_modules(demo=options.demo)
         ports = choose(options.folder.ports, options.port)
         plan = plan_for(options, ports, keys_in(options.folder.secrets), found)
-        launcher = best_launcher()
+        launcher = launcher or best_launcher()
         settings = settings_for(options, ports)
         note = Note(
             pid=os.getpid(),
