@@ -1,5 +1,7 @@
 """The real application with a real lab database, and a fake hub at the edge."""
 
+import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -123,11 +125,29 @@ def open_service(tmp_path: Path) -> Callable[[Store], AbstractAsyncContextManage
     return opened
 
 
+@pytest.fixture(scope="session")
+def filled_template(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the sample lab in it, for tests to copy."""
+    file = tmp_path_factory.mktemp("sample") / "lab.sqlite"
+    shutil.copyfile(sqlite_template, file)
+
+    async def write() -> None:
+        store = Store(f"sqlite+aiosqlite:///{file}")
+        await fill(store)
+        await store.close()
+
+    asyncio.run(write())
+    return file
+
+
 @pytest.fixture
 async def service(
-    store: Store, open_service: Callable[[Store], AbstractAsyncContextManager[Service]]
+    filled_template: Path, tmp_path: Path, open_service: Callable[[Store], AbstractAsyncContextManager[Service]]
 ) -> AsyncIterator[Service]:
     """The application on SQLite, with the sample lab in it."""
-    await fill(store)
+    file = tmp_path / "lab.sqlite"
+    shutil.copyfile(filled_template, file)
+    store = Store(f"sqlite+aiosqlite:///{file}")
     async with open_service(store) as running:
         yield running
+    await store.close()

@@ -180,3 +180,24 @@ async def _log_in(session: AsyncSession, login: Login, at: datetime) -> None:
             audit.record(
                 session, at=at, actor=login.hub_name, action=bound, space_id=row.space_id, detail=detail, **what
             )
+
+
+NAMES = ["Ada Brandt", "Benedikt Czerny", "Chiara Dąbrowska", "Deniz Ekinci", "Emilia Fröhlich", "Farid Ghorbani", "Greta Hübner", "Hannes Ihle", "Ines Jurić", "Jakub Kowalski", "Kim Nguyen", "Lea Ostermann", "Malte Petersen", "Noor van der Berg", "Ole Quandt", "Paula Richter", "Quentin Saint-Exupéry de la Fontaine-Montmorency", "Rania Saleh", "Sofia Tremblay", "Tom Ulrich"]
+
+
+async def fill_crowd(store: Store) -> None:
+    """More people than a page shows, and more that happened."""
+    async with store.writing() as session:
+        space = (await session.scalars(select(Space).where(Space.name == "ml-101"))).one()
+        for number in range(60):
+            name = NAMES[number % len(NAMES)]
+            hub_name = f"{name.split()[0].lower()}-{number:04d}"
+            institution = "uas" if number % 3 == 0 else "uni"
+            claims = {"email": [f"{hub_name}@{institution}.example"]}
+            login = Login(hub_name, name, institution, f"crowd-{number}", claims)
+            at = NOW - timedelta(days=20, minutes=13 * number)
+            await _log_in(session, login, at)
+            person = (await session.scalars(select(Person).where(Person.hub_name == hub_name))).one()
+            detail = {"server": "ml-101", "size": "cpu-small", "purpose": "work"}
+            what = {"at": at + timedelta(hours=1), "actor": hub_name, "person_id": person.id}
+            audit.record(session, action=audit.Action.SERVER_STARTED, space_id=space.id, detail=detail, **what)

@@ -59,8 +59,9 @@ async def test_a_logout_at_the_hub_ends_the_session(service: Service) -> None:
 
 async def test_a_logout_in_this_browser_ends_the_session_at_once(service: Service) -> None:
     """The hub gives the browser another session cookie, and the service asks again."""
-    async with service.browser(STUDENT) as client:
-        client.cookies.set("jupyterhub-session-id", "before", domain="lab.test", path="/")
+    async with service.client(**PAGE) as client:
+        client.cookies.set("jupyterhub-session-id", "before")
+        await log_in(client, service.hub, f"session-{STUDENT}", STUDENT)
         assert (await client.get("/services/lab/reference")).status_code == 200
         del service.hub.tokens[f"session-{STUDENT}"]
         client.cookies.delete("jupyterhub-session-id")
