@@ -90,11 +90,11 @@ class Hub:
         self.store = store
         self.clock = clock
         self.institutions = institutions
+        (self._socket,) = bind_sockets(0, "127.0.0.1")
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
     async def start(self) -> None:
-        """Listen on a free port of 127.0.0.1."""
-        (socket,) = bind_sockets(0, "127.0.0.1")
-        self.url = f"http://127.0.0.1:{socket.getsockname()[1]}"
+        """Answer at `url`."""
         config = Config()
         config.JupyterHub.authenticator_class = TestAuthenticator
         config.JupyterHub.proxy_class = NoProxy
@@ -115,7 +115,7 @@ class Hub:
         self.authenticator.clock = self.clock
         self.authenticator.public_url = self.url
         self.server = HTTPServer(self.app.tornado_application)
-        self.server.add_sockets([socket])
+        self.server.add_sockets([self._socket])
 
     def stop(self) -> None:
         """Answer nobody any more."""
