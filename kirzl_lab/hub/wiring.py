@@ -10,7 +10,7 @@ from kirzl_lab.hub.authenticator import HubAuthenticator
 from kirzl_lab.hub.lab import the_lab
 from kirzl_lab.hub.pages import NotFoundPage
 from kirzl_lab.hub.spawner import HubSpawner
-from kirzl_lab.look import TEMPLATES
+from kirzl_lab.look import CONTENT_SECURITY, TEMPLATES
 from kirzl_lab.look.i18n import PageWords
 
 HUB_TEMPLATES = Path(__file__).parent / "templates"
@@ -93,5 +93,6 @@ def _roles_and_service(c: Any, environment: Mapping[str, str]) -> None:
 def _pages(c: Any) -> None:
     c.JupyterHub.template_paths = [str(HUB_TEMPLATES), str(TEMPLATES)]
     c.JupyterHub.jinja_environment_options = {"extensions": [PageWords]}
+    c.JupyterHub.tornado_settings = {"headers": {"Content-Security-Policy": CONTENT_SECURITY}}
     # Handlers of the authenticator come first, so the page for every other address must be here, after the hub's own.
     c.JupyterHub.extra_handlers = [(r"/(?!api/|logo|static/).*", NotFoundPage)]
