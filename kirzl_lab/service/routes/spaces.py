@@ -50,7 +50,7 @@ async def spaces(request: Request, asked: Annotated[SpacesAsked, Query()]) -> HT
     return page(
         request,
         "spaces.html",
-        nav="all-spaces",
+        nav="spaces",
         asked=asked,
         found=await _found(request, asked),
         kinds=KINDS,
