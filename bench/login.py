@@ -15,8 +15,8 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 import httpx
-from kirzl_lab.cli.ports import free_port
 
+from kirzl_lab.cli.ports import free_port
 from tests.support.people import login_form
 from tests.support.running_lab import lab
 

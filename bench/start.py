@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-from kirzl_lab.cli.ports import free_port
 
+from kirzl_lab.cli.ports import free_port
 from tests.support.people import Person
 from tests.support.running_lab import ROOT, lab
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-class MissingSetting(Exception):
+class MissingSettingError(Exception):
     """A variable that the process cannot do without is not set; the message names it."""
 
 
@@ -35,13 +35,13 @@ class Settings:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
         """Read `KIRZL_LAB_HUB_CONFIG`, `_COURSES`, `_DATA`, `_DATABASE_URL`, `_PUBLIC_URL` and `_DEMO_URL`.
 
-        Raises `MissingSetting` for the first one that is needed and not there.
+        Raises `MissingSettingError` for the first one that is needed and not there.
         """
 
         def need(name: str) -> str:
             value = environment.get(name)
             if not value:
-                raise MissingSetting(f"The environment variable {name} is not set; `kirzl-lab up` sets it.")
+                raise MissingSettingError(f"The environment variable {name} is not set; `kirzl-lab up` sets it.")
             return value
 
         return cls(

@@ -11,7 +11,7 @@ from kirzl_lab.hub.pages import LabPage
 from kirzl_lab.look import STATIC
 
 
-class HubAuthenticator(LabAuthenticator):  # type: ignore[misc]
+class HubAuthenticator(LabAuthenticator):
     """Handlers that an authenticator gives come before JupyterHub's own: that is how its pages are replaced."""
 
     def __init__(self, **kwargs: Any) -> None:

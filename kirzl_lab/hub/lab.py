@@ -198,7 +198,7 @@ class Lab:
     ) -> None:
         async with self.writing() as session:
             person = await person_called(session, hub_name)
-            found = await space_called(session, space or detail.get("space"))
+            found = await space_called(session, space or str(detail.get("space")))
             audit.record(
                 session,
                 at=self.clock(),

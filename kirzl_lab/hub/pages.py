@@ -101,7 +101,7 @@ class Refused(web.HTTPError):
         self.jupyterhub_message = problem.text()
 
 
-class SwitchLanguage(BaseHandler):  # type: ignore[misc]
+class SwitchLanguage(BaseHandler):
     """Remember the language and go back to the page."""
 
     def get(self, language: str) -> None:
@@ -112,10 +112,10 @@ class SwitchLanguage(BaseHandler):  # type: ignore[misc]
         self.redirect(self.get_next_url(default=url_path_join(self.hub.base_url, "home")))
 
 
-class SpawnPage(LabPage, BaseHandler):  # type: ignore[misc]
+class SpawnPage(LabPage, BaseHandler):
     """There is no default server and no spawn form: what is started is chosen under My spaces."""
 
-    @web.authenticated  # type: ignore[untyped-decorator]
+    @web.authenticated
     def get(self, _user_name: str = "", _server_name: str = "") -> None:
         """Redirects to My spaces."""
         self.redirect(url_path_join(self.hub.base_url, "home"))
@@ -125,10 +125,10 @@ class SpawnPage(LabPage, BaseHandler):  # type: ignore[misc]
         self.redirect(url_path_join(self.hub.base_url, "home"), status=303)
 
 
-class AdminPage(LabPage, BaseHandler):  # type: ignore[misc]
+class AdminPage(LabPage, BaseHandler):
     """The hub's admin page is closed: what it does, the operators' pages of the lab service do with an audit."""
 
-    @web.authenticated  # type: ignore[untyped-decorator]
+    @web.authenticated
     async def get(self) -> None:
         """Operators are sent to People; everybody else is told that there is nothing here."""
         if self.viewer is None or not self.viewer.operator:
@@ -136,31 +136,31 @@ class AdminPage(LabPage, BaseHandler):  # type: ignore[misc]
         self.redirect(url_path_join(self.base_url, "services/lab/people"))
 
 
-class SpawnPendingPage(LabPage, hub_pages.SpawnPendingHandler):  # type: ignore[misc]
+class SpawnPendingPage(LabPage, hub_pages.SpawnPendingHandler):
     """The progress of a start."""
 
 
-class TokenPage(LabPage, hub_pages.TokenPageHandler):  # type: ignore[misc]
+class TokenPage(LabPage, hub_pages.TokenPageHandler):
     """API tokens."""
 
 
-class AcceptSharePage(LabPage, hub_pages.AcceptShareHandler):  # type: ignore[misc]
+class AcceptSharePage(LabPage, hub_pages.AcceptShareHandler):
     """Somebody shares a server."""
 
 
-class ProxyErrorPage(LabPage, hub_pages.ProxyErrorHandler):  # type: ignore[misc]
+class ProxyErrorPage(LabPage, hub_pages.ProxyErrorHandler):
     """What the proxy shows when a server is away."""
 
 
-class UserUrlPage(LabPage, UserUrlHandler):  # type: ignore[misc]
+class UserUrlPage(LabPage, UserUrlHandler):
     """The address of a server that does not run."""
 
 
-class ConsentPage(LabPage, OAuthAuthorizeHandler):  # type: ignore[misc]
+class ConsentPage(LabPage, OAuthAuthorizeHandler):
     """OAuth consent."""
 
 
-class NotFoundPage(LabPage, BaseHandler):  # type: ignore[misc]
+class NotFoundPage(LabPage, BaseHandler):
     """Every other address of the hub."""
 
     async def prepare(self) -> None:

@@ -12,7 +12,7 @@ from kirzl_lab.problems import BadServerName, Problem, RenameRefused
 from kirzl_lab.spawning.choice import is_server_name
 
 
-class ServerAPI(UserServerAPIHandler):  # type: ignore[misc]
+class ServerAPI(UserServerAPIHandler):
     """PUT, POST and PATCH of a server: the same `Choice` as the page, then JupyterHub's own handler."""
 
     def get_server_json_body(self) -> dict[str, Any]:
@@ -25,14 +25,14 @@ class ServerAPI(UserServerAPIHandler):  # type: ignore[misc]
             ) from None
         return body
 
-    @needs_scope("start:servers")  # type: ignore[untyped-decorator]
+    @needs_scope("start:servers")
     async def put(self, user_name: str, server_name: str = "") -> None:
         """Create a server without starting it."""
         body = self.get_server_json_body()
         await self._judge(user_name, server_name, body["user_options"], bind=False)
         await super().put(user_name, server_name)
 
-    @needs_scope("start:servers")  # type: ignore[untyped-decorator]
+    @needs_scope("start:servers")
     async def post(self, user_name: str, server_name: str = "") -> None:
         """Start a server; without options, with those that are stored, judged again."""
         options = self.get_server_json_body()["user_options"]
@@ -41,7 +41,7 @@ class ServerAPI(UserServerAPIHandler):  # type: ignore[misc]
         await self._judge(user_name, server_name, options, bind=True)
         await super().post(user_name, server_name)
 
-    @needs_scope("start:servers")  # type: ignore[untyped-decorator]
+    @needs_scope("start:servers")
     async def patch(self, user_name: str, server_name: str = "") -> None:
         """Change the options of a stopped server. Servers are never renamed: their names are bound to a meaning."""
         body = self.get_json_body()

@@ -79,12 +79,12 @@ class Card:
     last_end: str | None
 
 
-class MySpaces(LabPage, BaseHandler):  # type: ignore[misc]
+class MySpaces(LabPage, BaseHandler):
     """The page."""
 
     nav_active = "home"
 
-    @web.authenticated  # type: ignore[untyped-decorator]
+    @web.authenticated
     async def get(self) -> None:
         """Cards of the spaces that the person may open at this moment."""
         user = self.current_user
@@ -186,10 +186,10 @@ class MySpaces(LabPage, BaseHandler):  # type: ignore[misc]
                 yield title, claim, list(claims.get(claim, ()))
 
 
-class Start(LabPage, SpawnHandler):  # type: ignore[misc]
+class Start(LabPage, SpawnHandler):
     """Start a space from its card."""
 
-    @web.authenticated  # type: ignore[untyped-decorator]
+    @web.authenticated
     async def post(self) -> None:
         """Judge the form's space, purpose and size as the REST API does, start, and show the progress."""
         options = {key: self.get_body_argument(key) for key in self.request.body_arguments if key != "_xsrf"}
@@ -199,7 +199,7 @@ class Start(LabPage, SpawnHandler):  # type: ignore[misc]
         names = sight.facts[0].bindings if sight.facts else ()
         await self._start(user.name, server_name_for(request.space, request.purpose, names), options)
 
-    @needs_scope("start:servers")  # type: ignore[untyped-decorator]
+    @needs_scope("start:servers")
     async def _start(self, user_name: str, server_name: str, options: dict[str, str]) -> None:
         choice = await the_lab().decide(user_name, server_name, options, bind=True)
         user = self.current_user
@@ -212,16 +212,16 @@ class Start(LabPage, SpawnHandler):  # type: ignore[misc]
         await self._wrap_spawn_single_user(user, server_name, title, spawner, pending_url, options)
 
 
-class Stop(LabPage, BaseHandler):  # type: ignore[misc]
+class Stop(LabPage, BaseHandler):
     """Stop a server, or cancel its start."""
 
-    @web.authenticated  # type: ignore[untyped-decorator]
+    @web.authenticated
     async def post(self) -> None:
         """Stop the server that the form names and go back to My spaces."""
         await self._stop(self.current_user.name, self.get_body_argument("server"))
         self.redirect(url_path_join(self.hub.base_url, "home"), status=303)
 
-    @needs_scope("delete:servers")  # type: ignore[untyped-decorator]
+    @needs_scope("delete:servers")
     async def _stop(self, user_name: str, server_name: str) -> None:
         user = self.current_user
         spawner = user.spawners.get(server_name) if server_name in user.orm_spawners else None

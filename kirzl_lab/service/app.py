@@ -21,7 +21,7 @@ Opened = Callable[[], AbstractAsyncContextManager[ServiceState]]
 
 
 def app_from_environment(environment: Mapping[str, str] = os.environ) -> FastAPI:
-    """The application for `Settings` and JupyterHub's variables for services. Raises `MissingSetting`.
+    """The application for `Settings` and JupyterHub's variables for services. Raises `MissingSettingError`.
 
     Files, the lab database and the hub are touched when the process starts to serve, not before.
     """

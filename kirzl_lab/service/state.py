@@ -17,7 +17,7 @@ from kirzl_lab.catalog.models import Catalogue
 from kirzl_lab.problems import LabDatabaseAway
 from kirzl_lab.service.hub import Hub
 from kirzl_lab.service.sessions import LoginCookies, TokenCache
-from kirzl_lab.settings import MissingSetting, Settings
+from kirzl_lab.settings import MissingSettingError, Settings
 from kirzl_lab.store.database import Store
 
 DATABASE_LIMIT_S = 5.0
@@ -40,12 +40,12 @@ class Place:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Place":
-        """Read the `JUPYTERHUB_...` variables. Raises `MissingSetting` for the first that is needed and not there."""
+        """Read the `JUPYTERHUB_...` variables. Raises `MissingSettingError` for the first that is needed and not there."""
 
         def need(name: str) -> str:
             value = environment.get(name)
             if not value:
-                raise MissingSetting(
+                raise MissingSettingError(
                     f"The environment variable {name} is not set; JupyterHub sets it for its services."
                 )
             return value

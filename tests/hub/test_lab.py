@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kirzl_lab.store.apply import apply
 from sqlalchemy import select, update
 
 from kirzl_lab.catalog.loader import load
@@ -14,6 +13,7 @@ from kirzl_lab.catalog.models import RosterRow
 from kirzl_lab.hub.lab import Lab
 from kirzl_lab.problems import LabDatabaseAway, NameTaken, NotAMember, PersonBlocked, SizeUnavailable, UnknownSpace
 from kirzl_lab.settings import Settings
+from kirzl_lab.store.apply import apply
 from kirzl_lab.store.database import Store
 from kirzl_lab.store.tables import AuditEntry, Identity, Membership, Person, ServerBinding
 

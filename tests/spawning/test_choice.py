@@ -67,7 +67,12 @@ names = st.from_regex(r"[a-z](-?[a-z0-9]){0,23}", fullmatch=True).filter(is_spac
 
 def test_a_student_gets_the_size_they_asked_for() -> None:
     choice = decide(FACTS, "ml-101", WORK)
-    assert (choice.hub_name, choice.server_name, choice.space, choice.purpose) == ("p2345678", "ml-101", "ml-101", "work")
+    assert (choice.hub_name, choice.server_name, choice.space, choice.purpose) == (
+        "p2345678",
+        "ml-101",
+        "ml-101",
+        "work",
+    )
     assert (choice.size_name, choice.size, choice.role) == ("cpu-small", SMALL, Role.STUDENT)
     assert not choice.staff
 
@@ -90,7 +95,9 @@ REFUSALS: list[tuple[str, dict[str, Any], str, dict[str, str], type[Problem], in
 ]
 
 
-@pytest.mark.parametrize(("case", "facts", "server", "request_", "problem", "status"), REFUSALS, ids=[r[0] for r in REFUSALS])
+@pytest.mark.parametrize(
+    ("case", "facts", "server", "request_", "problem", "status"), REFUSALS, ids=[r[0] for r in REFUSALS]
+)
 def test_refusals(
     case: str, facts: dict[str, Any], server: str, request_: dict[str, Any], problem: type[Problem], status: int
 ) -> None:
@@ -155,7 +162,9 @@ json = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
     max_leaves=8,
 )
-nearly = st.fixed_dictionaries({"space": json | names, "purpose": json | st.sampled_from(PURPOSES), "size": json | names})
+nearly = st.fixed_dictionaries(
+    {"space": json | names, "purpose": json | st.sampled_from(PURPOSES), "size": json | names}
+)
 
 
 @given(json | nearly)

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from kirzl_lab.cli.ports import free_port
 
+from kirzl_lab.cli.ports import free_port
 from tests.support.people import Person
 from tests.support.running_lab import RunningLab, lab
 
