@@ -95,6 +95,10 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
     def _default_default_url(self) -> str:
         return "/lab"
 
+    @default("poll_interval")
+    def _default_poll_interval(self) -> int:
+        return 5  # seconds; asking a child of ours costs nothing
+
     @default("interrupt_timeout")
     def _default_interrupt_timeout(self) -> int:
         return 8
