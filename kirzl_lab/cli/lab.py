@@ -18,6 +18,9 @@ SERVICE_PREFIX = "/services/lab/"
 PYTHON = (sys.executable, "-P", "-m")
 """-P: what happens to lie in the folder where a process runs is not imported."""
 
+START_LIMIT_S = 100
+"""Seconds until all parts answer: some on a quiet machine, many on a busy one."""
+
 DEMO_ACCOUNTS = {
     "Demo University": (
         "operator",
@@ -118,7 +121,7 @@ def plan_for(
                 Check(f"{_demo_url(ports)}/.well-known/openid-configuration"),
             )
         )
-    return Plan(parts=tuple(parts), ends_first="hub")
+    return Plan(parts=tuple(parts), start_limit_s=START_LIMIT_S, ends_first="hub")
 
 
 def _demo_url(ports: Ports) -> str:

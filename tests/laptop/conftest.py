@@ -45,7 +45,9 @@ def start(data: Path) -> Iterator[Start]:
     yield begin
     for process in started:
         process.kill()
-        process.communicate()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def running(data: Path, supervisor: "subprocess.Popen[str]") -> str:
