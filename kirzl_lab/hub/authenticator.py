@@ -22,6 +22,7 @@ class HubAuthenticator(LabAuthenticator):
         self.clock = lab.clock
         self.session_hours = lab.catalogue.lab.session_hours
         self.public_url = lab.settings.public_url
+        self.contact = lab.catalogue.lab.contact
         self.login_page = _dressed(self.login_page)
         self.login_start = _dressed(self.login_start)
         self.login_callback = _dressed(self.login_callback)
