@@ -82,8 +82,8 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: object) -> None:
     # SQLite's own lower() knows ASCII only, and searches ignore case in every alphabet.
     connection.create_function("lower", 1, _lower, deterministic=True)
     cursor = connection.cursor()
-    # FULL, not NORMAL: a hub name that was handed out must not be forgotten when the power fails.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    # FULL, not NORMAL: a hub name that was handed out must not be forgotten when the power fails. (`migrate` set WAL.)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

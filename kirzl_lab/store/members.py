@@ -69,9 +69,9 @@ async def memberships(session: AsyncSession, person_id: int) -> list[Member]:
     return list(strongest.values())
 
 
-async def space_called(session: AsyncSession, name: str) -> Space | None:
+async def space_called(session: AsyncSession, name: str | None) -> Space | None:
     """The space with that name, unless it is archived."""
-    if not storable(name):
+    if name is None or not storable(name):
         return None
     query = select(Space).where(Space.name == name, Space.archived_at.is_(None))
     return (await session.execute(query)).scalar_one_or_none()

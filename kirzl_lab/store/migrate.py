@@ -79,7 +79,7 @@ def _own_transaction(url: str) -> Iterator[Connection]:
 
 @contextmanager
 def _sqlite_turn(database: str | None) -> Iterator[None]:
-    """Wait for our turn at a lock beside the file: switching a new file to WAL knows no waiting of its own."""
+    """Wait for our turn at a lock beside the file: SQLite's own waiting does not cover the switch of a new file to WAL."""
     if not database:
         yield
         return
@@ -91,7 +91,7 @@ def _sqlite_turn(database: str | None) -> Iterator[None]:
 @contextmanager
 def _sqlite_engine(database: str | None) -> Iterator[Connection]:
     engine = create_engine(f"sqlite:///{database or ''}", poolclass=NullPool, connect_args={"timeout": TURN_TIMEOUT_S})
-    # Python's driver would commit before each CREATE TABLE: BEGIN is ours, so that a killed migration leaves nothing.
+    # Python's driver begins no transaction before CREATE TABLE: BEGIN is ours, so that a killed migration leaves nothing.
     event.listen(engine, "connect", _sqlite_by_hand)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     with engine.begin() as connection:

@@ -92,6 +92,7 @@ def test_steps_form_one_line() -> None:
     assert len(scripts.get_bases()) == 1
 
 
+@pytest.mark.slow
 def test_many_processes_at_once_take_turns(empty_url: str) -> None:
     processes = [migrating(empty_url) for _ in range(4)]
     ends = [(process.communicate(timeout=60), process.returncode) for process in processes]
@@ -99,6 +100,7 @@ def test_many_processes_at_once_take_turns(empty_url: str) -> None:
     assert tables(empty_url) == {*Base.metadata.tables, "alembic_version"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["raise SystemExit('the disk is full')", "os.kill(os.getpid(), signal.SIGKILL)"])
 def test_a_migration_that_ends_in_the_middle_leaves_nothing_and_is_taken_up_again(empty_url: str, end: str) -> None:
     process = migrating(empty_url, STOP_IN_THE_MIDDLE + end + "\nOperations.create_index = stop\n" + MIGRATE)
