@@ -29,7 +29,7 @@ def wanted_institutions(draw: st.DrawFn) -> dict[str, InstitutionFacts]:
     return facts
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(
     st.lists(wanted_institutions(), min_size=1, max_size=5),
     st.lists(st.tuples(NAMES, st.sampled_from("st")), max_size=4, unique=True),
@@ -69,7 +69,7 @@ PLACES = st.tuples(st.sampled_from(["student", "assistant"]), st.sampled_from(["
 PROMISES = st.tuples(NAMES, st.just("nr"), st.sampled_from("123"))
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.lists(st.dictionaries(PROMISES, PLACES, max_size=5), min_size=1, max_size=5), st.data())
 def test_a_row_is_one_promise_for_good(
     rosters: list[dict[tuple[str, str, str], tuple[str, str]]], data: st.DataObject
