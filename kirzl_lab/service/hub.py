@@ -1,7 +1,7 @@
 """What the lab service asks of the hub's REST API. Every question ends after `LIMIT_S`; no answer is `HubAway`.
 
 Needs of the service's own token: `read:servers` (with `read:users:name`) and `delete:servers`. It has no scope on
-people's tokens: with it the service could act as anybody (see docs/decisions).
+people's tokens: with it the service could act as anybody (docs/decisions/0501).
 """
 
 from collections.abc import Mapping

@@ -182,7 +182,28 @@ async def _log_in(session: AsyncSession, login: Login, at: datetime) -> None:
             )
 
 
-NAMES = ["Ada Brandt", "Benedikt Czerny", "Chiara Dąbrowska", "Deniz Ekinci", "Emilia Fröhlich", "Farid Ghorbani", "Greta Hübner", "Hannes Ihle", "Ines Jurić", "Jakub Kowalski", "Kim Nguyen", "Lea Ostermann", "Malte Petersen", "Noor van der Berg", "Ole Quandt", "Paula Richter", "Quentin Saint-Exupéry de la Fontaine-Montmorency", "Rania Saleh", "Sofia Tremblay", "Tom Ulrich"]
+NAMES = [
+    "Ada Brandt",
+    "Benedikt Czerny",
+    "Chiara Dąbrowska",
+    "Deniz Ekinci",
+    "Emilia Fröhlich",
+    "Farid Ghorbani",
+    "Greta Hübner",
+    "Hannes Ihle",
+    "Ines Jurić",
+    "Jakub Kowalski",
+    "Kim Nguyen",
+    "Lea Ostermann",
+    "Malte Petersen",
+    "Noor van der Berg",
+    "Ole Quandt",
+    "Paula Richter",
+    "Quentin Saint-Exupéry de la Fontaine-Montmorency",
+    "Rania Saleh",
+    "Sofia Tremblay",
+    "Tom Ulrich",
+]
 
 
 async def fill_crowd(store: Store) -> None:

@@ -1,0 +1,48 @@
+"""The hub's answers, good and bad."""
+
+import httpx
+import pytest
+
+from kirzl_lab.problems import HubAway, ServerNotRunning
+from kirzl_lab.service.hub import Hub, TokenOwner
+from tests.service.fake_hub import API, OWN_TOKEN, FakeHub
+
+
+def hub_that_says(status: int, content: bytes) -> Hub:
+    transport = httpx.MockTransport(lambda _request: httpx.Response(status, content=content))
+    return Hub(httpx.AsyncClient(transport=transport), API, OWN_TOKEN)
+
+
+@pytest.mark.parametrize(("status", "content"), [(200, b"<html>"), (200, b"[1]"), (302, b""), (502, b""), (429, b"{}")])
+async def test_nonsense_is_a_hub_that_is_away(status: int, content: bytes) -> None:
+    hub = hub_that_says(status, content)
+    for question in (hub.owner("token"), hub.servers("amira")):
+        with pytest.raises(HubAway):
+            await question
+
+
+async def test_names_stay_inside_their_path() -> None:
+    fake = FakeHub()
+    fake.start("amira", "x")
+    hub = Hub(httpx.AsyncClient(transport=fake.transport()), API, OWN_TOKEN)
+    assert await hub.servers("../../services") == []
+    with pytest.raises(ServerNotRunning):
+        await hub.stop("amira", "../../tokens/a1")
+    assert fake.servers["amira"].keys() == {"x"}
+
+
+@pytest.mark.parametrize(
+    ("scopes", "may", "is_servers"),
+    [
+        ({"access:services!service=lab"}, True, False),
+        ({"access:services"}, True, False),
+        ({"access:services!service=lab2"}, False, False),
+        ({"access:services!service=lab", "access:servers!server=amira/ml-101"}, True, True),
+        ({"access:services!service=lab", "access:servers!server=kim/ml-101"}, True, False),  # shared with her
+        ({"access:services", "access:servers!user=amira", "access:servers!server=amira/x"}, True, False),
+    ],
+)
+def test_what_scopes_mean(scopes: set[str], may: bool, is_servers: bool) -> None:
+    owner = TokenOwner("amira", frozenset(scopes))
+    assert owner.may_use_service("lab") is may
+    assert owner.is_servers is is_servers
