@@ -10,7 +10,7 @@ NODE_LOCK := $(if $(NODE_FITS),,requirements/node.txt)
 NPM := $(if $(NODE_FITS),npm,PATH="$(CURDIR)/$(BIN):$$PATH" npm)
 ARGS ?=
 
-.PHONY: help env env-test up down test test-fast lint fmt lock bench clean
+.PHONY: help env env-test up down test test-fast lint fmt screenshots lock bench clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -75,11 +75,14 @@ fmt: .venv/.dev ## format, and mend what can be mended by itself
 	@$(BIN)/ruff check --fix .
 
 bench: env-test ## the headline figures, one JSON object as the last line of each
-	@for bench in bench/[a-z]*.py; do echo "== $$bench"; $(BIN)/python "$$bench" || exit 1; done
+	@for bench in bench/[a-z]*.py; do echo "== $$bench"; PYTHONPATH=. $(BIN)/python "$$bench" || exit 1; done
+
+screenshots: env-test ## draw the pictures of README and docs from a real lab
+	@PYTHONPATH=. $(BIN)/python tools/screenshots.py
 
 # No registry's address may get into a lock: that is the choice of the machine that installs from it.
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--no-emit-find-links --custom-compile-command 'make lock' $(LOCK_ARGS)
+	--no-emit-find-links --override requirements/left-out.txt --custom-compile-command 'make lock' $(LOCK_ARGS)
 
 lock: $(UV) ## work out the locks in requirements/ and package-lock.json anew; LOCK_ARGS=--upgrade for newer versions
 	@$(COMPILE) --extra notebook --extra dev pyproject.toml --output-file requirements/dev.txt

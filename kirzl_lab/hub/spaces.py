@@ -174,8 +174,9 @@ class MySpaces(LabPage, BaseHandler):
         return SpaceNotOpen(space=space.name, starts=space.starts or "…", ends=space.ends or "…").text(gettext)
 
     def _last_end(self, facts: Facts, space: SpaceFacts, gettext: Gettext) -> str | None:
-        spawner = self.current_user.spawners.get(server_name_for(space.name, "work", facts.bindings))
-        reason = getattr(spawner, "last_end", None)
+        """Why the last server ended by itself; JupyterHub keeps it with what the spawner asked it to remember."""
+        spawner = self.current_user.orm_spawners.get(server_name_for(space.name, "work", facts.bindings))
+        reason = (spawner.state or {}).get("last_end") if spawner is not None else None
         return gettext(reason) if reason else None
 
     def _looked_for(self, sight: Sight) -> Iterator[tuple[str, str, list[str]]]:

@@ -12,6 +12,7 @@ from kirzl_lab.hub.pages import NotFoundPage
 from kirzl_lab.hub.spawner import HubSpawner
 from kirzl_lab.look import CONTENT_SECURITY, TEMPLATES
 from kirzl_lab.look.i18n import PageWords
+from kirzl_lab.spawning import limits
 
 HUB_TEMPLATES = Path(__file__).parent / "templates"
 
@@ -46,6 +47,7 @@ def configure(c: Any, environment: Mapping[str, str] = os.environ) -> None:
     c.Authenticator.auth_refresh_age = AUTH_REFRESH_S
     c.Authenticator.manage_groups = False
     c.JupyterHub.spawner_class = HubSpawner
+    limits.detect()  # once and now: looking may take a moment, and the pages ask for it on the event loop
     c.Spawner.start_timeout = 120
     c.Spawner.http_timeout = 60
 
