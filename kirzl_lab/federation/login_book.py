@@ -25,9 +25,13 @@ from kirzl_lab.store.database import Store
 from kirzl_lab.store.members import person_called
 from kirzl_lab.store.tables import Identity, InstitutionRow, Person
 
-DATABASE_LIMIT_S = 1.0
-QUEUE_LIMIT_S = 10.0
+READ_LIMIT_S = 1.0
+WRITE_LIMIT_S = 3.0
+"""Longer than a read's: another process may be writing, and somebody waits in front of a login page, not of a server."""
+QUEUE_LIMIT_S = 30.0
 """How long a login waits for the logins before it to be written down."""
+AWAY_FOR_S = 1.0
+"""How long after a write that took too long those that queue behind it are turned away at once."""
 
 MOST_REFUSALS_A_MINUTE = 60
 """That go to the audit: strangers can cause them. All of them go to the log."""
@@ -41,6 +45,7 @@ class LoginBook:
         self._clock = clock
         self._log = log
         self._turn = asyncio.Lock()
+        self._away_until = 0.0
         self._minute = clock()
         self._refusals = 0
 
@@ -78,7 +83,7 @@ class LoginBook:
             .where(Person.hub_name == hub_name, Identity.issuer == login.issuer, Identity.subject == login.subject)
         )
         try:
-            async with asyncio.timeout(DATABASE_LIMIT_S), self._store.reading() as session:
+            async with asyncio.timeout(READ_LIMIT_S), self._store.reading() as session:
                 row = (await session.execute(query)).one_or_none()
         except (TimeoutError, SQLAlchemyError, OSError) as error:
             self._log.warning("The lab database does not answer (%s): logins hold", type(error).__name__)
@@ -130,10 +135,23 @@ class LoginBook:
             async with asyncio.timeout(QUEUE_LIMIT_S):
                 await self._turn.acquire()
             try:
-                async with asyncio.timeout(DATABASE_LIMIT_S), self._store.writing() as session:
+                async with self._in_time(), self._store.writing() as session:
                     yield session
             finally:
                 self._turn.release()
         except (TimeoutError, SQLAlchemyError, OSError) as error:
             self._log.error("The lab database did not take a login: %s: %s", type(error).__name__, error)
             raise LabDatabaseAway() from error
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """Raises `TimeoutError` after the limit, and for a moment after that at once: a queue must not add limits up."""
+        moment = asyncio.get_running_loop().time
+        if moment() < self._away_until:
+            raise TimeoutError("it did not answer a moment ago")
+        try:
+            async with asyncio.timeout(WRITE_LIMIT_S):
+                yield
+        except TimeoutError:
+            self._away_until = moment() + AWAY_FOR_S
+            raise

@@ -64,7 +64,6 @@ async def recognise(
     identity.last_login_at = now
     if display_name:
         person.display_name = display_name
-    await session.flush()
     return person
 
 

@@ -7,10 +7,10 @@ the same moment, one gets it.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, or_, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.attributes import set_committed_value
 
 from kirzl_lab.store import audit
 from kirzl_lab.store.tables import AuditEntry, Identity, InstitutionRow, Membership, Person, RosterEntry, Space
@@ -88,12 +88,14 @@ async def _take(session: AsyncSession, row: RosterEntry, person: Person, now: da
         update(RosterEntry)
         .where(RosterEntry.id == row.id, RosterEntry.bound_person_id.is_(None))
         .values(bound_person_id=person.id, bound_at=now)
+        .returning(RosterEntry.id)
         .execution_options(synchronize_session=False)
     )
-    result = cast("CursorResult[Any]", await session.execute(statement))
-    await session.refresh(row)
-    if result.rowcount != 1:
+    if (await session.execute(statement)).first() is None:
+        await session.refresh(row)
         return False
+    set_committed_value(row, "bound_person_id", person.id)
+    set_committed_value(row, "bound_at", now)
     session.add(
         Membership(
             person_id=person.id,
@@ -105,7 +107,6 @@ async def _take(session: AsyncSession, row: RosterEntry, person: Person, now: da
         )
     )
     _record(session, audit.Action.ROSTER_BOUND, row, person, now)
-    await session.flush()
     return True
 
 
@@ -116,7 +117,6 @@ async def _conflict(session: AsyncSession, row: RosterEntry, person: Person, now
     if any(detail.get("roster_row") == row.id for detail in await session.scalars(query)):
         return
     _record(session, audit.Action.ROSTER_CONFLICT, row, person, now)
-    await session.flush()
 
 
 def _record(session: AsyncSession, action: audit.Action, row: RosterEntry, person: Person, now: datetime) -> None:

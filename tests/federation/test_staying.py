@@ -175,7 +175,7 @@ async def test_a_lab_database_that_is_gone_ends_nothing(world: World) -> None:
 
 
 async def test_a_lab_database_that_hangs_is_waited_for_a_moment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(login_book, "DATABASE_LIMIT_S", 0.1)
+    monkeypatch.setattr(login_book, "READ_LIMIT_S", 0.1)
     browser = await world.login("database-hangs")
 
     class Hanging:
