@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Literal, cast
 from urllib.parse import urlsplit
 
-from fastapi import Request
+from fastapi import Request, Response
 
 from kirzl_lab.problems import (
     FormExpired,
@@ -78,8 +78,9 @@ class Viewer:
     """What the forms of a session carry; empty for a token."""
 
 
-async def admit(request: Request) -> None:
+async def admit(request: Request, response: Response) -> None:
     """Let the request through to its endpoint, or raise the `Problem` that stands against it."""
+    response.headers["Cache-Control"] = "no-store"
     who = ACCESS.get(request.scope["route"].name)
     if who is None:
         raise NotFound()

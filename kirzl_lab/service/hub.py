@@ -15,8 +15,9 @@ import httpx
 from kirzl_lab.problems import HubAway, ServerNotRunning
 
 LIMIT_S = 2.0
-STOP_LIMIT_S = 10.0
-"""The hub answers a stop when the server has ended, or after ten seconds at the latest (`slow_stop_timeout`)."""
+STOP_LIMIT_S = 15.0
+"""The hub answers a stop when the server has ended, or after ten seconds (`slow_stop_timeout`) and one for a start
+that it interrupts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,9 @@ ADDRESS = "/services/lab/api/spaces"
 
 async def test_the_spaces_of_a_student(service: Service) -> None:
     async with service.with_token(STUDENT) as client:
-        spaces = (await client.get(ADDRESS)).json()["spaces"]
+        answer = await client.get(ADDRESS)
+    assert answer.headers["cache-control"] == "no-store"
+    spaces = answer.json()["spaces"]
     assert [space["name"] for space in spaces] == ["dl-201", "ml-101"]
     assert spaces[1] == {
         "name": "ml-101",
