@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from kirzl_lab.catalog.mistakes import one_of_or_meant, shown
-from kirzl_lab.catalog.models import EMAIL, SCOPED_CLAIMS, Operator
+from kirzl_lab.catalog.models import EMAIL, SCOPED_CLAIMS, SHARED_CLAIMS, Operator
 from kirzl_lab.catalog.roster_file import RosterFile
 from kirzl_lab.catalog.yaml_file import Node, YamlFile
 
@@ -112,6 +112,9 @@ def check_default_size(course: YamlFile) -> None:
 
 def broken(wanted: Wanted, institutions: dict[str, Asserts]) -> Iterator[tuple[str, str, str]]:
     """What no institution can keep: the key, what was found, what was expected. At most one, the first."""
+    if wanted.claim is not None and wanted.claim in SHARED_CLAIMS:
+        yield "claim", f"“{shown(wanted.claim)}”", "a claim that one person has alone, for example email"
+        return
     if wanted.institution is None:
         return
     asserts = institutions.get(wanted.institution)

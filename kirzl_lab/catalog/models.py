@@ -26,6 +26,19 @@ from kirzl_lab.catalog.values import (
     TimeZone,
 )
 
+SHARED_CLAIMS = frozenset(
+    {
+        "eduperson_affiliation",
+        "eduperson_assurance",
+        "eduperson_entitlement",
+        "eduperson_scoped_affiliation",
+        "entitlements",
+        "schac_home_organization",
+        "voperson_external_affiliation",
+    }
+)
+"""Claims whose values many people share. A roster row is for one person: the first to log in would take it."""
+
 SCOPED_CLAIMS = frozenset(
     {
         "email",

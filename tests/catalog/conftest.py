@@ -46,7 +46,7 @@ institutions:
     issuer: https://login.uni.example
     client_id: kirzl-lab
     domains: [uni.example, stud.uni.example]
-    claims: [email, matriculation_number, eduperson_scoped_affiliation]
+    claims: [email, matriculation_number, eduperson_principal_name]
   firm:
     title: {de: Firma, en: Company}
     client_id: kirzl-lab

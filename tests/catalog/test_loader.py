@@ -80,7 +80,7 @@ FIT = [
     ("institutions.yaml", "https://login.uni.example", "http://login.uni.example", 4, "found “http://login.uni.example”, expected an address that begins with https:// and has no ? or #, for example https://login.uni.example"),
     ("institutions.yaml", "[firm.example]", "[firm.example]\n    request_scopes: [email]", 12, "found a list, expected openid among them"),
     ("lab.yaml", "institution: uni", "institution: un", 4, "found “un”, expected one of uni, firm (did you mean uni?)"),
-    ("lab.yaml", "claim: email", "claim: e_mail", 5, "found “e_mail”, expected one of email, matriculation_number, eduperson_scoped_affiliation (did you mean email?), the claims of uni"),
+    ("lab.yaml", "claim: email", "claim: e_mail", 5, "found “e_mail”, expected one of email, matriculation_number, eduperson_principal_name (did you mean email?), the claims of uni"),
     ("lab.yaml", "operator@uni.example", "operator@firm.example", 6, "found “operator@firm.example”, expected a value in the domains of uni: uni.example, stud.uni.example"),
     ("lab.yaml", "operator@uni.example\n", "operator@uni.example\n  - institution: uni\n    claim: email\n    value: operator@uni.example\n", 7, "found an operator again, expected each once: line 4 has the same"),
     ("roster.csv", "uni,email", "unu,email", 2, "found “unu” as institution, expected one of uni, firm (did you mean uni?)"),
@@ -88,8 +88,9 @@ FIT = [
     ("roster.csv", "founder@firm.example", "founder@uni.example", 4, "found “founder@uni.example” as value, expected a value in the domains of firm: firm.example"),
     ("roster.csv", "firm,email", "firm,matriculation_number", 4, "found “matriculation_number” as claim, expected email, the claims of firm"),
     ("roster.csv", "lecturer@uni.example", "lecturer@sub.uni.example", 2, "found “lecturer@sub.uni.example” as value, expected a value in the domains of uni: uni.example, stud.uni.example"),
-    ("roster.csv", "matriculation_number,1000001", "eduperson_scoped_affiliation,student@other.example", 3, "found “student@other.example” as value, expected a value in the domains of uni: uni.example, stud.uni.example"),
-    ("roster.csv", "matriculation_number,1000001", "eduperson_scoped_affiliation,uni.example", 3, "found “uni.example” as value, expected a value in the domains of uni: uni.example, stud.uni.example"),
+    ("roster.csv", "matriculation_number,1000001", "eduperson_principal_name,student@other.example", 3, "found “student@other.example” as value, expected a value in the domains of uni: uni.example, stud.uni.example"),
+    ("roster.csv", "matriculation_number,1000001", "eduperson_principal_name,uni.example", 3, "found “uni.example” as value, expected a value in the domains of uni: uni.example, stud.uni.example"),
+    ("roster.csv", "matriculation_number,1000001", "eduperson_scoped_affiliation,student@uni.example", 3, "found “eduperson_scoped_affiliation” as claim, expected a claim that one person has alone, for example email"),
 ]  # fmt: skip
 
 
