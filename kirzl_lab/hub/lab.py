@@ -119,8 +119,8 @@ class Lab:
         await self._record(choice.hub_name, audit.Action.SERVER_STARTED, detail, space=choice.space)
 
     async def stopped(self, hub_name: str, server_name: str, space: str) -> None:
-        """Remember that a server ended."""
-        await self._record(hub_name, audit.Action.SERVER_STOPPED, {"server": server_name}, space=space)
+        """Remember that a server ended, whoever or whatever ended it."""
+        await self._record(hub_name, audit.Action.SERVER_STOPPED, {"server": server_name}, space=space, actor="hub")
 
     async def sight(self, hub_name: str) -> Sight:
         """What the person may open now; binds roster rows that have waited for them. Raises `PersonBlocked`."""
@@ -136,7 +136,7 @@ class Lab:
 
     async def _person(self, session: AsyncSession, hub_name: str, *, lock: bool = False) -> Person:
         query = select(Person).where(Person.hub_name == hub_name)
-        person = (await session.execute(query.with_for_update() if lock else query)).scalar_one_or_none()
+        person = (await session.execute(query.with_for_update(key_share=True) if lock else query)).scalar_one_or_none()
         if person is None:
             raise NotAMember(space=self.catalogue.lab.title.en)
         if person.blocked_at is not None:
@@ -194,7 +194,13 @@ class Lab:
         binding.last_start_at = now
 
     async def _record(
-        self, hub_name: str, action: audit.Action, detail: dict[str, Any], *, space: str | None = None
+        self,
+        hub_name: str,
+        action: audit.Action,
+        detail: dict[str, Any],
+        *,
+        space: str | None = None,
+        actor: str | None = None,
     ) -> None:
         async with self.writing() as session:
             person = await person_called(session, hub_name)
@@ -202,7 +208,7 @@ class Lab:
             audit.record(
                 session,
                 at=self.clock(),
-                actor=hub_name,
+                actor=actor or hub_name,
                 action=action,
                 person_id=person.id if person else None,
                 space_id=found.id if found else None,

@@ -22,7 +22,7 @@ AUTH_REFRESH_S = 300
 BLOCK_TOLD_S = 0.1
 """A block of the hub's event loop that is longer is told in its log."""
 
-SERVICE_SCOPES = ["list:users", "read:users:name", "read:servers", "delete:servers", "access:services!service=lab"]
+SERVICE_SCOPES = ["read:servers", "delete:servers"]
 """What the lab service may do at the hub: see whose servers run, and stop one for an operator."""
 
 
