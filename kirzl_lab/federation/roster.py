@@ -33,12 +33,28 @@ async def bind(
     return bound
 
 
+async def waits(session: AsyncSession, person_id: int) -> bool:
+    """Whether a row waits for this person that `bind_waiting` would bind. Reads only."""
+    for identity, _person in await _identities(session, person_id):
+        free = RosterEntry.bound_person_id.is_(None)
+        if await _rows(session, identity.institution_name, identity.claims, free):
+            return True
+    return False
+
+
 async def bind_waiting(session: AsyncSession, person_id: int, now: datetime) -> int:
     """Bind rows that came after the person's last login, by what was asserted then; returns how many.
 
     Two reads when nothing waits. An identity counts only while its institution is in the catalogue, with the issuer
     that asserted it. The caller has refused people who are blocked.
     """
+    bound = 0
+    for identity, person in await _identities(session, person_id):
+        bound += await bind(session, person, identity.institution_name, identity.claims, now)
+    return bound
+
+
+async def _identities(session: AsyncSession, person_id: int) -> Sequence[tuple[Identity, Person]]:
     query = (
         select(Identity, Person)
         .join(Person, Person.id == Identity.person_id)
@@ -49,10 +65,7 @@ async def bind_waiting(session: AsyncSession, person_id: int, now: datetime) -> 
             InstitutionRow.issuer == Identity.issuer,
         )
     )
-    bound = 0
-    for identity, person in (await session.execute(query)).all():
-        bound += await bind(session, person, identity.institution_name, identity.claims, now)
-    return bound
+    return (await session.execute(query)).tuples().all()
 
 
 def _not_held_by(person_id: int) -> ColumnElement[bool]:
@@ -86,7 +99,7 @@ async def _take(session: AsyncSession, row: RosterEntry, person: Person, now: da
     """Whether the row is now this person's: the condition in the statement lets one of two win."""
     statement = (
         update(RosterEntry)
-        .where(RosterEntry.id == row.id, RosterEntry.bound_person_id.is_(None))
+        .where(RosterEntry.id == row.id, RosterEntry.bound_person_id.is_(None), RosterEntry.removed_at.is_(None))
         .values(bound_person_id=person.id, bound_at=now)
         .returning(RosterEntry.id)
         .execution_options(synchronize_session=False)

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from kirzl_lab.catalog.loader import load
 from kirzl_lab.catalog.models import Catalogue, CourseFile, Role, Text
 from kirzl_lab.federation.institutions import LoginInstitution, login_institutions
-from kirzl_lab.federation.roster import bind_waiting
+from kirzl_lab.federation.roster import bind_waiting, waits
 from kirzl_lab.problems import LabDatabaseAway, NotAMember, PersonBlocked, Phrase, Problem
 from kirzl_lab.settings import Settings
 from kirzl_lab.spawning.choice import Binding, Choice, Facts, SpaceFacts, decide, parse_options
@@ -97,6 +97,7 @@ class Lab:
         try:
             async with self.writing() as session:
                 person = await self._person(session, hub_name, lock=True)
+                await bind_waiting(session, person.id, self.clock())
                 space = await space_called(session, request.space)
                 roles = {member.space.name: member.role for member in await memberships(session, person.id)}
                 names = await bindings(session, person.id)
@@ -124,24 +125,33 @@ class Lab:
 
     async def sight(self, hub_name: str) -> Sight:
         """What the person may open now; binds roster rows that have waited for them. Raises `PersonBlocked`."""
+        async with self.reading() as session:
+            person = await self._person(session, hub_name)
+            if not await waits(session, person.id):  # nearly always: a look that writes would stand in line
+                return await self._look(session, person)
         async with self.writing() as session:
             person = await self._person(session, hub_name)
-            names = await bindings(session, person.id)
-            members = await memberships(session, person.id)
-            identities = await session.scalars(select(Identity).where(Identity.person_id == person.id))
-            return Sight(
-                facts=tuple(self._facts(person, member.space, member.role, names) for member in members),
-                asserted={identity.institution_name: identity.claims for identity in identities},
-            )
+            await bind_waiting(session, person.id, self.clock())
+            return await self._look(session, person)
+
+    async def _look(self, session: AsyncSession, person: Person) -> Sight:
+        names = await bindings(session, person.id)
+        members = await memberships(session, person.id)
+        identities = await session.scalars(select(Identity).where(Identity.person_id == person.id))
+        return Sight(
+            facts=tuple(self._facts(person, member.space, member.role, names) for member in members),
+            asserted={identity.institution_name: identity.claims for identity in identities},
+        )
 
     async def _person(self, session: AsyncSession, hub_name: str, *, lock: bool = False) -> Person:
         query = select(Person).where(Person.hub_name == hub_name)
-        person = (await session.execute(query.with_for_update(key_share=True) if lock else query)).scalar_one_or_none()
+        # Others may go on referring to the person (`FOR NO KEY UPDATE`), as `apply` does while it adds memberships.
+        locked = query.with_for_update(key_share=True) if lock else query
+        person = (await session.execute(locked)).scalar_one_or_none()
         if person is None:
             raise NotAMember(space=self.catalogue.lab.title.en)
         if person.blocked_at is not None:
             raise PersonBlocked(contact=self.catalogue.lab.contact)
-        await bind_waiting(session, person.id, self.clock())
         return person
 
     def _facts(self, person: Person, space: Space | None, role: Role | None, names: list[Bound]) -> Facts:
