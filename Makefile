@@ -82,7 +82,7 @@ screenshots: env-test ## draw the pictures of README and docs from a real lab
 
 # No registry's address may get into a lock: that is the choice of the machine that installs from it.
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--no-emit-find-links --override requirements/left-out.txt --custom-compile-command 'make lock' $(LOCK_ARGS)
+	--no-emit-find-links --custom-compile-command 'make lock' $(LOCK_ARGS)
 
 lock: $(UV) ## work out the locks in requirements/ and package-lock.json anew; LOCK_ARGS=--upgrade for newer versions
 	@$(COMPILE) --extra notebook --extra dev pyproject.toml --output-file requirements/dev.txt

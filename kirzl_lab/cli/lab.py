@@ -93,7 +93,7 @@ def plan_for(
         ),
         part(
             "hub",
-            (*PYTHON, "jupyterhub", "-f", str(settings.hub_config / "jupyterhub_config.py")),
+            (*PYTHON, "kirzl_lab.cli.hub", "-f", str(settings.hub_config / "jupyterhub_config.py")),
             _hub_environment(ports, keys),
             # What people see first; the hub leads straight on where there is one institution only.
             Check(f"{public}/hub/login", (200, 302)),

@@ -29,7 +29,7 @@ HubConfig = Annotated[
     Path, typer.Option(metavar="DIR", help="The folder with lab.yaml, sizes.yaml and institutions.yaml.")
 ]
 Courses = Annotated[Path, typer.Option(metavar="DIR", help="The folder with one folder a course.")]
-Json = Annotated[bool, typer.Option("--json", help="Answer with JSON on standard output.")]
+Json = Annotated[bool, typer.Option("--json", metavar="", help="Answer with JSON on standard output.")]
 
 DATA = Path(".lab")
 HUB_CONFIG = Path("hub_config")
@@ -45,7 +45,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _common(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which this is.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, metavar="", help="Say which this is.")
     ] = False,
 ) -> None:
     pass
@@ -66,11 +66,13 @@ def up(
             help="Where browsers find the lab. When it is busy, the next free one is taken.  \\[default: the one of last time, or 8000]",
         ),
     ] = None,
-    demo: Annotated[bool, typer.Option("--demo", help="Start three demo institutions to log in with.")] = False,
-    detach: Annotated[
-        bool, typer.Option("--detach", help="Return when the lab runs; it goes on in the background.")
+    demo: Annotated[
+        bool, typer.Option("--demo", metavar="", help="Start three demo institutions to log in with.")
     ] = False,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Open no browser.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", metavar="", help="Return when the lab runs; it goes on in the background.")
+    ] = False,
+    no_browser: Annotated[bool, typer.Option("--no-browser", metavar="", help="Open no browser.")] = False,
     json: Json = False,
 ) -> None:
     """Start the lab, and stay with it until Ctrl-C."""
@@ -173,7 +175,7 @@ def apply_(
     data: Data = DATA,
     hub_config: HubConfig = HUB_CONFIG,
     courses: Courses = COURSES,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would change.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", metavar="", help="Only tell what would change.")] = False,
     json: Json = False,
 ) -> None:
     """Bring the catalogue into the lab of a data folder, and tell what changed. A running lab goes on."""
