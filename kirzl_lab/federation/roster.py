@@ -65,7 +65,7 @@ async def _identities(session: AsyncSession, person_id: int) -> Sequence[tuple[I
             InstitutionRow.issuer == Identity.issuer,
         )
     )
-    return (await session.execute(query)).tuples().all()
+    return (await session.execute(query)).all()
 
 
 def _not_held_by(person_id: int) -> ColumnElement[bool]:
