@@ -1,0 +1,3 @@
+module kirzl.invalid/onenode/small
+
+go 1.26.0
