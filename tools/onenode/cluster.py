@@ -9,10 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
-
-import psutil
 
 from tools.onenode import (
     api,
@@ -28,7 +25,7 @@ from tools.onenode import (
     network,
 )
 from tools.onenode.certificates import NODE
-from tools.onenode.paths import CERTIFICATES, CONFIG, LOCK, LOGS, NAME, RUN, STATE, VOLUMES
+from tools.onenode.paths import CONFIG, LOCK, LOGS, RUN, STATE, VOLUMES
 from tools.onenode.processes import Component
 from tools.onenode.programs import PROGRAMS
 from tools.onenode.waiting import until
@@ -71,9 +68,7 @@ def down() -> None:
     with _locked():
         cgroups.kill_all()
         mounts.unmount_all()
-        network.remove()
         cgroups.remove()
-        host.restore_kernel_settings()
         _remove_files()
 
 
@@ -138,7 +133,7 @@ def _make_ready() -> None:
         folder.chmod(0o700)
     for name in ("local", "shared"):
         (VOLUMES / name).mkdir(parents=True, exist_ok=True)
-    host.remember_kernel_settings()
+    host.remember()
     cgroups.create()
     if not network.exists():
         cgroups.kill_all()  # what still runs, runs in a network that is gone
@@ -260,19 +255,8 @@ def _free_port(wanted: int) -> int:
 
 
 def _remove_files() -> None:
-    """Our folder, and what the kubelet, the network plugins and container shims write elsewhere."""
     if left := mounts.of_cluster():
         raise host.UnsuitableError(f"Still mounted, so nothing is removed: {', '.join(left)}.")
-    shutil.rmtree(STATE, ignore_errors=True)
-    for link in Path("/var/log/containers").glob("*.log"):
-        if link.is_symlink() and str(link.readlink()).startswith(f"{STATE}/"):
-            link.unlink()
-    for result in Path("/var/lib/cni/results").glob(f"{NAME}-*"):
-        result.unlink()
-    if not any(process.name() == "containerd" for process in psutil.process_iter()):
-        shutil.rmtree("/run/containerd/s", ignore_errors=True)
-    for folder in ("/var/log/containers", "/var/lib/cni/results", "/var/lib/cni", "/run/containerd"):
-        with contextlib.suppress(OSError):  # somebody else's things are in it
-            Path(folder).rmdir()
-    if CERTIFICATES.exists():
-        raise host.UnsuitableError(f"{STATE} could not be removed.")
+    host.restore()
+    if STATE.exists():
+        shutil.rmtree(STATE)

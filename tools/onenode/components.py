@@ -51,6 +51,7 @@ def api_server() -> Component:
             *_tls("etcd-certfile", "etcd-keyfile", certs.API_TO_KUBELET),
             *_tls("kubelet-client-certificate", "kubelet-client-key", certs.API_TO_KUBELET),
             f"--kubelet-certificate-authority={certs.AUTHORITY.certificate}",
+            "--kubelet-preferred-address-types=InternalIP",
             f"--requestheader-client-ca-file={certs.FRONT_AUTHORITY.certificate}",
             "--requestheader-allowed-names=front",
             "--requestheader-username-headers=X-Remote-User",

@@ -19,7 +19,9 @@ _KERNEL_SETTINGS = (
     "vm/overcommit_memory",
     "vm/panic_on_oom",
 )
-_SAVED = STATE / "kernel-settings.json"
+# What the kubelet, the network plugins and the container shims make outside our folder, whatever they are told.
+FOLDERS = ("/run/containerd", "/usr/libexec/kubernetes", "/var/lib/cni", "/var/lib/kubelet", "/var/log/containers")
+_BEFORE = STATE / "before.json"
 
 # Debian package -> a file that it brings.
 _PACKAGES = {
@@ -81,18 +83,29 @@ def _apt(*arguments: str) -> None:
         raise UnsuitableError(f"apt-get {arguments[0]} failed: {' '.join(last)}")
 
 
-def remember_kernel_settings() -> None:
-    """Keeps what the kubelet is about to change, once."""
-    if not _SAVED.exists():
-        _SAVED.write_text(json.dumps({name: _setting(name).read_text("utf-8") for name in _KERNEL_SETTINGS}), "utf-8")
+def remember() -> None:
+    """Keeps, once, what the cluster is about to change outside its own folder."""
+    if not _BEFORE.exists():
+        before = {
+            "settings": {name: _setting(name).read_text("utf-8") for name in _KERNEL_SETTINGS},
+            "absent": [folder for folder in FOLDERS if not Path(folder).exists()],
+        }
+        _BEFORE.write_text(json.dumps(before), "utf-8")
 
 
-def restore_kernel_settings() -> None:
-    """Sets back what the kubelet changed."""
-    if _SAVED.exists():
-        for name, value in json.loads(_SAVED.read_text("utf-8")).items():
-            if _setting(name).read_text("utf-8") != value:
-                _setting(name).write_text(value, "utf-8")
+def restore() -> None:
+    """Sets that back. Folders that were there before keep what others have in them."""
+    if not _BEFORE.exists():
+        return
+    before = json.loads(_BEFORE.read_text("utf-8"))
+    for name, value in before["settings"].items():
+        if _setting(name).read_text("utf-8") != value:
+            _setting(name).write_text(value, "utf-8")
+    for folder in before["absent"]:
+        shutil.rmtree(folder, ignore_errors=True)
+    for link in Path("/var/log/containers").glob("*.log"):
+        if link.is_symlink() and str(link.readlink()).startswith(f"{STATE}/"):
+            link.unlink()
 
 
 def _setting(name: str) -> Path:

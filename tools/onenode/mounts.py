@@ -4,7 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from tools.onenode.paths import NAMESPACE_FILE, STATE
+from tools.onenode.paths import STATE
 
 
 def of_cluster() -> list[str]:
@@ -13,7 +13,7 @@ def of_cluster() -> list[str]:
     for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
         # proc_pid_mountinfo(5): field 5 is the mount point; blanks and such are octal there.
         point = re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), line.split(" ")[4])
-        if point.startswith(f"{STATE}/") or point == str(NAMESPACE_FILE):
+        if point.startswith(f"{STATE}/"):
             found.append(point)
     return found[::-1]
 
@@ -21,5 +21,4 @@ def of_cluster() -> list[str]:
 def unmount_all() -> None:
     """Unmounts them. Nobody uses them any more; one that is busy for the kernel goes as soon as it is not."""
     for point in of_cluster():
-        if point != str(NAMESPACE_FILE):
-            subprocess.run(["umount", "--lazy", point], check=True, capture_output=True)  # noqa: S603, S607
+        subprocess.run(["umount", "--lazy", point], check=True, capture_output=True)  # noqa: S603, S607

@@ -7,7 +7,8 @@ for sensitive data wants by default.
 import subprocess
 from collections.abc import Sequence
 
-from tools.onenode.paths import NAME, NAMESPACE_FILE
+from tools.onenode import mounts
+from tools.onenode.paths import NAMESPACE_FILE
 
 NODE_ADDRESS = "10.250.0.1"
 POD_RANGE = "10.244.0.0/24"
@@ -34,20 +35,15 @@ echo 1 > /proc/sys/net/bridge/bridge-nf-call-iptables
 def create() -> None:
     """Makes the namespace and what is in it, where it is not there yet."""
     if not exists():
-        _run(["ip", "netns", "add", NAME])
+        # Not `ip netns add`: that would leave a mount of /run/netns on itself behind.
+        NAMESPACE_FILE.touch()
+        _run(["unshare", f"--net={NAMESPACE_FILE}", "true"])
     _run([*ENTER, "sh", "-c", _INSIDE])
 
 
 def exists() -> bool:
-    """Whether the namespace is there."""
-    listed = _run(["ip", "netns", "list"]).split()
-    return NAME in listed
-
-
-def remove() -> None:
-    """Removes the namespace, and with it every interface, address, iptables rule and ipset in it."""
-    if exists():
-        _run(["ip", "netns", "delete", NAME])
+    """Whether the namespace is there. It goes with its last process and its mount, and everything in it with it."""
+    return str(NAMESPACE_FILE) in mounts.of_cluster()
 
 
 def _run(command: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ CONFIG = STATE / "config"
 VOLUMES = STATE / "volumes"
 KUBECONFIG = STATE / "kubeconfig"
 CONTAINERD_SOCKET = RUN / "containerd.sock"
-NAMESPACE_FILE = Path("/run/netns") / NAME
+NAMESPACE_FILE = RUN / "network"
 
 
 def cache() -> Path:

@@ -1,0 +1,51 @@
+"""One cluster for all tests here: it is made from nothing, since what `down` leaves is counted against before."""
+
+import json
+import secrets
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.cluster import traces
+from tests.cluster.space import Space, onenode
+from tools.onenode import api, images
+
+
+@pytest.fixture(scope="session")
+def before() -> traces.Traces:
+    """What there was on the machine before the cluster."""
+    onenode("down")
+    return traces.now()
+
+
+@pytest.fixture(scope="session")
+def cluster(before: traces.Traces) -> Iterator[str]:
+    """A cluster with the probe's image in it; what `up` printed."""
+    said = onenode("up")
+    images.load_programs((images.PROBE,))
+    yield said
+    onenode("down")
+
+
+@pytest.fixture
+def make_space(cluster: str) -> Iterator[Callable[..., Space]]:
+    """Makes namespaces that go at the end of the test."""
+    made: list[str] = []
+
+    def make(**labels: str) -> Space:
+        name = f"test-{secrets.token_hex(4)}"
+        metadata = {"name": name, "labels": labels}
+        api.kubectl(
+            "create", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        )
+        made.append(name)
+        return Space(name)
+
+    yield make
+    for name in made:
+        api.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
+
+
+@pytest.fixture
+def space(make_space: Callable[..., Space]) -> Space:
+    return make_space()
