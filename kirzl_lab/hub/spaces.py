@@ -191,6 +191,11 @@ class Start(LabPage, SpawnHandler):
     """Start a space from its card."""
 
     @web.authenticated
+    def get(self) -> None:
+        """Nothing starts by following a link."""
+        self.redirect(url_path_join(self.hub.base_url, "home"))
+
+    @web.authenticated
     async def post(self) -> None:
         """Judge the form's space, purpose and size as the REST API does, start, and show the progress."""
         options = {key: self.get_body_argument(key) for key in self.request.body_arguments if key != "_xsrf"}

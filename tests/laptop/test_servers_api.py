@@ -93,7 +93,13 @@ def test_nobody_starts_a_server_for_somebody_else(person: LogIn) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/hub/spawn", "/hub/spawn/{name}", "/hub/spawn/{name}/x?opt-space=dl-201&opt-size=cpu-medium"]
+    "path",
+    [
+        "/hub/spawn",
+        "/hub/spawn/{name}",
+        "/hub/spawn/{name}/x?opt-space=dl-201&opt-size=cpu-medium",
+        "/hub/start?opt-space=ml-101&opt-size=cpu-small",
+    ],
 )
 def test_spawn_leads_to_my_spaces(person: LogIn, path: str) -> None:
     student = person("uni", "student1")
