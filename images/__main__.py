@@ -10,7 +10,8 @@ from pathlib import Path
 
 from images import build
 from images.clients import NoDebianSourceError
-from images.plan import BY_NAME, REPOSITORY, Choices, UnknownImageError, in_order
+from images.node import load
+from images.plan import BY_NAME, REPOSITORY, Choices, Image, UnknownImageError, in_order
 
 UV = REPOSITORY / ".venv" / "tools" / "bin" / "uv"
 
@@ -38,10 +39,13 @@ def parser() -> argparse.ArgumentParser:
 def main(words: Sequence[str]) -> int:
     """Do what `words` say; returns the exit status."""
     options = parser().parse_args(words)
-    arguments = dict(pair.split("=", 1) for pair in options.arg if "=" in pair)
+    arguments = dict(pair.partition("=")[::2] for pair in options.arg)
     choices = Choices(options.base, arguments)
     try:
         images = in_order(options.names)
+        unknown = set(arguments) - {name for image in images for name in image.arguments}
+        if unknown:
+            raise build.CannotBuildError(f"None of these images has a build argument {', '.join(sorted(unknown))}.")
         if options.list:
             chosen = [build.described(image, choices) for image in images]
             print(json.dumps([{**asdict(one), "archive": str(one.archive)} for one in chosen], indent=2))
@@ -51,15 +55,18 @@ def main(words: Sequence[str]) -> int:
             raise build.CannotBuildError("uv is not there: `make env` brings it.")
         with build.Builder(choices, options.uv) as builder:
             for number, image in enumerate(images, 1):
-                _one(builder, choices, f"{number}/{len(images)} {image.name}", image.name, options.push)
+                built = _one(builder, choices, image, f"{number}/{len(images)} {image.name}")
+                if options.load:
+                    _say(f"{built.name}: {load(built)}")
+                if options.push:
+                    _say(f"{built.name}: pushed {' and '.join(builder.push(built, options.push))}")
     except (UnknownImageError, NoDebianSourceError, build.CannotBuildError, build.BuildFailedError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
-def _one(builder: build.Builder, choices: Choices, place: str, name: str, registry: str | None) -> None:
-    image = BY_NAME[name]
+def _one(builder: build.Builder, choices: Choices, image: Image, place: str) -> build.Built:
     there = build.described(image, choices).archive.exists()
     if not there and sys.stderr.isatty():
         print(f"{place}: building, expected {image.seconds} s ...", end="\r", file=sys.stderr, flush=True)
@@ -67,8 +74,7 @@ def _one(builder: build.Builder, choices: Choices, place: str, name: str, regist
     built = builder.build(image)
     how = "unchanged" if there else f"built in {time.monotonic() - began:.0f} s (expected {image.seconds})"
     _say(f"{place}: {built.bytes / 1e6:.0f} MB, {how}, {built.reference}")
-    if registry:
-        _say(f"{place}: pushed {' and '.join(builder.push(built, registry))}")
+    return built
 
 
 def _say(line: str) -> None:
