@@ -8,6 +8,7 @@ from kirzl_lab.federation.authenticator import LabAuthenticator
 from kirzl_lab.hub import pages, servers, spaces
 from kirzl_lab.hub.lab import the_lab
 from kirzl_lab.hub.pages import LabPage
+from kirzl_lab.hub.session import mend
 from kirzl_lab.look import STATIC
 
 
@@ -30,6 +31,7 @@ class HubAuthenticator(LabAuthenticator):
 
     def get_handlers(self, app: Any) -> list[tuple[Any, ...]]:
         """Login, My spaces, the API for servers, and the hub's remaining pages."""
+        mend(app.db)
         return [
             *super().get_handlers(app),
             (r"/home", spaces.MySpaces),

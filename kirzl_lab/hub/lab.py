@@ -2,10 +2,11 @@
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ from kirzl_lab.store import audit
 from kirzl_lab.store.database import Store
 from kirzl_lab.store.members import Bound, bindings, is_operator, memberships, person_called, space_called
 from kirzl_lab.store.tables import Identity, Person, ServerBinding, Space
+
+REFUSALS_A_MINUTE = 20
+"""Refused starts of one person that go to the audit; what is more is in the hub's log."""
 
 DATABASE_LIMIT_S = 1.0
 """How long the hub waits for the lab database before it says so."""
@@ -65,6 +69,7 @@ class Lab:
         self.catalogue = catalogue
         self.clock = clock
         self.store = Store(settings.database_url)
+        self._refusals: dict[str, deque[datetime]] = {}
         self.institutions: dict[str, LoginInstitution] = login_institutions(
             catalogue.institutions, settings.demo_url, environment, public_url=settings.public_url
         )
@@ -106,7 +111,7 @@ class Lab:
                     await self._bind(session, person, space, choice)
                 return choice
         except Problem as problem:
-            if problem.status in (403, 404):
+            if problem.status in (403, 404) and self._may_audit(hub_name):
                 await self._record(
                     hub_name,
                     audit.Action.START_REFUSED,
@@ -114,14 +119,23 @@ class Lab:
                 )
             raise
 
+    def _may_audit(self, hub_name: str) -> bool:
+        """Whether one more refusal of this person goes to the audit: it must not grow as fast as somebody can ask."""
+        now = self.clock()
+        recent = self._refusals.setdefault(hub_name, deque(maxlen=REFUSALS_A_MINUTE))
+        if len(recent) == REFUSALS_A_MINUTE and now - recent[0] < timedelta(minutes=1):
+            return False
+        recent.append(now)
+        return True
+
     async def started(self, choice: Choice) -> None:
-        """Remember that a server starts."""
+        """Remember that a server has started."""
         detail = {"server": choice.server_name, "size": choice.size_name, "purpose": choice.purpose}
         await self._record(choice.hub_name, audit.Action.SERVER_STARTED, detail, space=choice.space)
 
-    async def stopped(self, hub_name: str, server_name: str, space: str) -> None:
-        """Remember that a server ended, whoever or whatever ended it."""
-        await self._record(hub_name, audit.Action.SERVER_STOPPED, {"server": server_name}, space=space, actor="hub")
+    async def stopped(self, hub_name: str, server_name: str, space: str, *, by: str) -> None:
+        """Remember that a server ended; `by` is a hub name, or `hub` when nobody asked for it."""
+        await self._record(hub_name, audit.Action.SERVER_STOPPED, {"server": server_name}, space=space, actor=by)
 
     async def sight(self, hub_name: str) -> Sight:
         """What the person may open now; binds roster rows that have waited for them. Raises `PersonBlocked`."""

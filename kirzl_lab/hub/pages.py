@@ -9,7 +9,7 @@ from jupyterhub.utils import url_path_join
 from tornado import web
 
 from kirzl_lab.hub.lab import Viewer, the_lab
-from kirzl_lab.look import i18n
+from kirzl_lab.look import CONTENT_SECURITY, i18n
 from kirzl_lab.problems import LabDatabaseAway, NotFound, Problem
 
 
@@ -30,6 +30,11 @@ class LabPage:
                 self.viewer = await the_lab().viewer(self.current_user.name)
             except LabDatabaseAway:
                 self.log.warning("The lab database does not answer: the navigation bar is shown without a name")
+
+    @property
+    def content_security_policy(self: Any) -> str:
+        """Stricter than JupyterHub's: our pages have no inline scripts."""
+        return CONTENT_SECURITY
 
     @property
     def language(self: Any) -> str:
@@ -63,8 +68,11 @@ class LabPage:
 
     def log_exception(self: Any, kind: Any, value: Any, trace: Any) -> None:
         """A refusal is no error of the hub: one line, no trace."""
-        if isinstance(value, Problem):
+        if isinstance(value, Problem) and value.status < 500:
             self.log.info("%s %s refused: %s", self.request.method, self.request.path, value.slug)
+        elif isinstance(value, Problem):
+            cause = value.__cause__
+            self.log.warning("%s %s failed: %s, from %r", self.request.method, self.request.path, value.slug, cause)
         else:
             super().log_exception(kind, value, trace)  # type: ignore[misc]
 
@@ -138,6 +146,15 @@ class AdminPage(LabPage, BaseHandler):
 
 class SpawnPendingPage(LabPage, hub_pages.SpawnPendingHandler):
     """The progress of a start."""
+
+    @web.authenticated
+    async def get(self, user_name: str, server_name: str = "") -> None:
+        """The page; a browser that comes back to it after the start was cancelled is sent to My spaces."""
+        self.set_header("Cache-Control", "no-store")
+        if user_name == self.current_user.name and server_name not in self.current_user.spawners:
+            self.redirect(url_path_join(self.hub.base_url, "home"))
+            return
+        await super().get(user_name, server_name)
 
 
 class TokenPage(LabPage, hub_pages.TokenPageHandler):

@@ -1,5 +1,6 @@
 """JupyterHub's REST API for servers, with every option judged before anything is stored or started."""
 
+import json
 from typing import Any
 
 from jupyterhub.apihandlers.users import UserServerAPIHandler
@@ -8,12 +9,27 @@ from tornado import web
 
 from kirzl_lab.hub.lab import the_lab
 from kirzl_lab.hub.pages import Refused
+from kirzl_lab.hub.spawner import THE_LAB_SERVICE
 from kirzl_lab.problems import BadServerName, Problem, RenameRefused
 from kirzl_lab.spawning.choice import is_server_name
+
+LONGEST_BODY = 4096
+"""In bytes. Three short names and a display name."""
 
 
 class ServerAPI(UserServerAPIHandler):
     """PUT, POST and PATCH of a server: the same `Choice` as the page, then JupyterHub's own handler."""
+
+    def get_json_body(self) -> Any:
+        """The body of a request. Text that no database can hold is refused: JupyterHub would fail in its session."""
+        body = super().get_json_body()
+        try:
+            text = json.dumps(body, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise web.HTTPError(400, "The body holds half a character (a lone surrogate).") from None
+        if len(text) > LONGEST_BODY:
+            raise web.HTTPError(400, f"The body is longer than {LONGEST_BODY} bytes.")
+        return body
 
     def get_server_json_body(self) -> dict[str, Any]:
         """The body of a PUT or POST; what is wrong with it is told as a sentence."""
@@ -29,7 +45,8 @@ class ServerAPI(UserServerAPIHandler):
     async def put(self, user_name: str, server_name: str = "") -> None:
         """Create a server without starting it."""
         body = self.get_server_json_body()
-        await self._judge(user_name, server_name, body["user_options"], bind=False)
+        # A server that is there takes its name's place, started or not.
+        await self._judge(user_name, server_name, body["user_options"], bind=True)
         await super().put(user_name, server_name)
 
     @needs_scope("start:servers")
@@ -54,6 +71,15 @@ class ServerAPI(UserServerAPIHandler):
         if "user_options" in body:
             await self._judge(user_name, server_name, body["user_options"], bind=False)
         await super().patch(user_name, server_name)
+
+    @needs_scope("delete:servers")
+    async def delete(self, user_name: str, server_name: str = "") -> None:
+        """Stop a server; the audit will say who asked for it."""
+        user = self.find_user(user_name)
+        if user is not None and server_name in user.orm_spawners:
+            asker = self.current_user
+            user.spawners[server_name].ended_by = THE_LAB_SERVICE if asker.kind == "service" else asker.name
+        await super().delete(user_name, server_name)
 
     def _stored_options(self, user_name: str, server_name: str) -> Any:
         user = self.find_user(user_name)

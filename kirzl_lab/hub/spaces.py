@@ -144,8 +144,10 @@ class MySpaces(LabPage, BaseHandler):
         if size.gpu is None:
             return None
         flavour = the_lab().catalogue.flavours[size.gpu]
-        words = {"whole": "one whole GPU, %(memory)g GiB", "mig": "a slice of a GPU, %(memory)g GiB"}
-        return gettext(words.get(flavour.share, "a share of a GPU, %(memory)g GiB")) % {"memory": flavour.memory_gib}
+        words = {"whole": "one whole GPU with %(memory)g GiB", "mig": "a slice of a GPU with %(memory)g GiB"}
+        return gettext(words.get(flavour.share, "a share of a GPU with %(memory)g GiB")) % {
+            "memory": flavour.memory_gib
+        }
 
     def _running(self, facts: Facts, space: SpaceFacts, purpose: Purpose) -> Running | None:
         user = self.current_user
@@ -238,6 +240,7 @@ class Stop(LabPage, BaseHandler):
             spawner._spawn_future.cancel()
             await asyncio.wait([spawner._spawn_future], timeout=CANCEL_LIMIT_S)
         if not spawner.pending and spawner.ready:
+            spawner.ended_by = user_name
             await self.stop_single_user(user, server_name)
 
 

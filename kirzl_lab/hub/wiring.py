@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import URL
+
 from kirzl_lab.hub.authenticator import HubAuthenticator
 from kirzl_lab.hub.lab import the_lab
 from kirzl_lab.hub.pages import NotFoundPage
 from kirzl_lab.hub.spawner import HubSpawner
-from kirzl_lab.look import CONTENT_SECURITY, TEMPLATES
+from kirzl_lab.look import TEMPLATES
 from kirzl_lab.look.i18n import PageWords
 from kirzl_lab.spawning import limits
 
@@ -21,6 +23,9 @@ AUTH_REFRESH_S = 300
 
 BLOCK_TOLD_S = 0.1
 """A block of the hub's event loop that is longer is told in its log."""
+
+DATABASE_PATIENCE_S = 0.5
+"""How long the hub waits for a lock on its own database. It waits on its event loop: everybody waits with it."""
 
 SERVICE_SCOPES = ["read:servers", "delete:servers"]
 """What the lab service may do at the hub: see whose servers run, and stop one for an operator."""
@@ -56,8 +61,11 @@ def _hub(c: Any, data: Path, public_url: str, session_hours: int, environment: M
     c.JupyterHub.bind_url = public_url
     c.JupyterHub.public_url = public_url
     c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{environment['KIRZL_LAB_HUB_PORT']}"
-    c.JupyterHub.db_url = f"sqlite:///{data / 'hub.sqlite'}"
-    c.JupyterHub.db_kwargs = {"connect_args": {"check_same_thread": False, "factory": WalConnection}}
+    # Not put together as text: a folder may have a ? or a % in its name.
+    c.JupyterHub.db_url = URL.create("sqlite", database=str(data / "hub.sqlite")).render_as_string()
+    c.JupyterHub.db_kwargs = {
+        "connect_args": {"check_same_thread": False, "factory": WalConnection, "timeout": DATABASE_PATIENCE_S}
+    }
     c.JupyterHub.cookie_secret_file = environment["KIRZL_LAB_COOKIE_SECRET_FILE"]
     c.JupyterHub.cookie_max_age_days = session_hours / 24
     c.ConfigurableHTTPProxy.should_start = False
@@ -95,6 +103,9 @@ def _roles_and_service(c: Any, environment: Mapping[str, str]) -> None:
 def _pages(c: Any) -> None:
     c.JupyterHub.template_paths = [str(HUB_TEMPLATES), str(TEMPLATES)]
     c.JupyterHub.jinja_environment_options = {"extensions": [PageWords]}
-    c.JupyterHub.tornado_settings = {"headers": {"Content-Security-Policy": CONTENT_SECURITY}}
+    c.JupyterHub.tornado_settings = {
+        "headers": {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "strict-origin-when-cross-origin"},
+        "cookie_options": {"samesite": "Lax"},
+    }
     # Handlers of the authenticator come first, so the page for every other address must be here, after the hub's own.
     c.JupyterHub.extra_handlers = [(r"/(?!api/|logo|static/).*", NotFoundPage)]

@@ -147,7 +147,7 @@ async def test_a_gpu_that_is_not_here_is_a_409_with_its_reason(lab: Lab) -> None
 async def test_starts_and_stops_are_audited(lab: Lab) -> None:
     await somebody(lab, "pstudent", "uni", STUDENT)
     await lab.started(await lab.decide("pstudent", "mine", WORK, bind=True))
-    await lab.stopped("pstudent", "mine", "ml-101")
+    await lab.stopped("pstudent", "mine", "ml-101", by="hub")
     assert await audited(lab) == ["roster-bound", "server-started", "server-stopped"]
 
 

@@ -108,6 +108,46 @@ def test_spawn_leads_to_my_spaces(person: LogIn, path: str) -> None:
     assert student.api("GET", f"/users/{student.hub_name}").json()["servers"] == {}
 
 
+def test_text_that_no_database_can_hold_troubles_nobody_else(person: LogIn) -> None:
+    troublemaker, other = person("uni", "student5"), person("uni", "student1")
+    half = {"content": b'{"display_name": "\\ud800", "note": "\\ud800"}'}
+    for method, path in (
+        ("PUT", address(troublemaker, "s1")),
+        ("POST", address(troublemaker, "s1")),
+        ("PATCH", address(troublemaker, "s1")),
+        ("POST", f"/users/{troublemaker.hub_name}/tokens"),
+    ):
+        assert troublemaker.api(method, path, **half).status_code in (400, 500)
+        assert other.api("GET", "/user").status_code == 200
+        assert other.http.get(f"{other.lab_url}/hub/home").url.path == "/hub/home"
+
+
+def test_a_name_is_taken_by_the_first_server_that_is_made(person: LogIn) -> None:
+    student = person("uas", "student1")
+    assert student.api("PUT", address(student, "one"), json={"user_options": GOOD}).status_code == 201
+    status, message = send(student, "PUT", "two", {"user_options": GOOD})
+    assert (status, "one" in message) == (409, True)
+
+
+def test_the_audit_tells_starts_and_ends_once_and_by_whom(person: LogIn) -> None:
+    student, operator = person("uas", "student2"), person("uni", "operator")
+    options = {"space": "dl-201", "purpose": "work", "size": "cpu-medium"}
+    started = student.api("POST", address(student, "dl"), json={"user_options": options})
+    assert started.status_code in (201, 202)
+    wait_until(lambda: (student.server("dl") or {}).get("ready"), "the start")
+    student.stop("dl")
+    wait_until(lambda: not (student.server("dl") or {}).get("ready"), "the end")
+
+    def entries() -> list[tuple[str, str]]:
+        operator.http.get(f"{operator.lab_url}/services/lab/people", headers={"Accept": "text/html"})  # logs in there
+        answer = operator.http.get(f"{operator.lab_url}/services/lab/api/audit", params={"person": student.hub_name})
+        rows = answer.raise_for_status().json()["items"]
+        return [(row["action"], row["actor"]) for row in rows if row["action"].startswith("server-")]
+
+    wait_until(lambda: len(entries()) >= 2, "the end in the audit")
+    assert sorted(entries()) == [("server-started", student.hub_name), ("server-stopped", student.hub_name)]
+
+
 def test_the_hubs_admin_page_is_closed(person: LogIn) -> None:
     assert person("uni", "student1").http.get(person("uni", "student1").lab_url + "/hub/admin").status_code == 404
     operator = person("uni", "operator")
