@@ -30,6 +30,9 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--push", metavar="REGISTRY", help="push them there, under their key and the lab's version")
     options.add_argument(
+        "--load", action="store_true", help="bring them into the cluster of tools/onenode, when it is up"
+    )
+    options.add_argument(
         "--list", action="store_true", help="build nothing; print names, references and archives as JSON"
     )
     options.add_argument("--uv", type=Path, default=UV, help=argparse.SUPPRESS)

@@ -20,7 +20,7 @@ from images.build import described, version
 from images.clients import AUTHORITIES, PASSED, debian_sources
 from images.plan import BY_NAME, IMAGES, REPOSITORY, Choices
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 COMPILERS = ("as", "c++", "c99", "cc", "clang", "g++", "gcc", "ld", "make", "rustc", "tcc")
 
