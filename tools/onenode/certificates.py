@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tools.onenode.network import API_SERVICE, NODE_ADDRESS
@@ -22,6 +22,7 @@ from tools.onenode.paths import CERTIFICATES
 
 NODE = "onenode"
 _VALID = dt.timedelta(days=365)
+_Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Pair:
 
     @property
     def key(self) -> Path:
-        """PEM, SEC 1 (the API server reads the public half from nothing newer), mode 0600."""
+        """PEM, in the oldest form of its kind (the API server and Kueue read no newer), mode 0600."""
         return CERTIFICATES / f"{self.name}.key"
 
 
@@ -49,6 +50,9 @@ API_TO_KUBELET = Pair("apiserver-to-kubelet")
 ETCD = Pair("etcd")
 KUBELET_SERVER = Pair("kubelet-server")
 SERVICE_ACCOUNTS = Pair("service-accounts")
+# Kueue makes these itself where they are missing, and then waits a minute or more until the kubelet has mounted them.
+KUEUE_AUTHORITY = Pair("kueue-authority")
+KUEUE_WEBHOOK = Pair("kueue-webhook")
 
 # Who a client is: its common name and organisation are its user and group.
 CLIENTS = {
@@ -76,6 +80,9 @@ def create() -> None:
     _issue(ETCD, authority, "etcd", names=["localhost", "127.0.0.1"])
     _issue(KUBELET_SERVER, authority, NODE, names=[NODE, NODE_ADDRESS])
     _issue(FRONT, front, "front")
+    rsa_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)  # Kueue's rotator parses no other kind
+    kueue = _authority(KUEUE_AUTHORITY, "kueue-ca", names=["kueue-ca"], key=rsa_key)  # and looks for this name
+    _issue(KUEUE_WEBHOOK, kueue, "kueue", names=["kueue-webhook-service.kueue-system.svc"])
     for name, (user, group) in CLIENTS.items():
         _issue(Pair(f"client-{name}"), authority, user, group)
     _write_key(SERVICE_ACCOUNTS.key, ec.generate_private_key(ec.SECP256R1()))
@@ -117,15 +124,17 @@ def kubeconfig(client: str, server: str) -> str:
 @dataclass(frozen=True)
 class _Authority:
     name: x509.Name
-    key: ec.EllipticCurvePrivateKey
+    key: _Key
 
 
-def _authority(pair: Pair, name: str) -> _Authority:
-    key = ec.generate_private_key(ec.SECP256R1())
+def _authority(pair: Pair, name: str, names: list[str] | None = None, key: _Key | None = None) -> _Authority:
+    key = key or ec.generate_private_key(ec.SECP256R1())
     subject = _name(name)
+    builder = _builder(subject, subject, key)
+    if names:
+        builder = builder.add_extension(_alternatives(names), critical=False)
     certificate = (
-        _builder(subject, subject, key)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
         .sign(key, hashes.SHA256())
     )
@@ -141,7 +150,7 @@ def _issue(
     builder = _builder(_name(name, organisation), authority.name, key)
     if names:
         uses.append(ExtendedKeyUsageOID.SERVER_AUTH)
-        builder = builder.add_extension(x509.SubjectAlternativeName([_general(each) for each in names]), critical=False)
+        builder = builder.add_extension(_alternatives(names), critical=False)
     certificate = (
         builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
@@ -151,7 +160,7 @@ def _issue(
     _write_pair(pair, certificate, key)
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _builder(subject: x509.Name, issuer: x509.Name, key: _Key) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
@@ -169,6 +178,10 @@ def _name(common: str, organisation: str | None = None) -> x509.Name:
     if organisation:
         parts.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation))
     return x509.Name(parts)
+
+
+def _alternatives(names: list[str]) -> x509.SubjectAlternativeName:
+    return x509.SubjectAlternativeName([_general(name) for name in names])
 
 
 def _general(name: str) -> x509.GeneralName:
@@ -201,12 +214,12 @@ def _encryption() -> dict[str, object]:
     }
 
 
-def _write_pair(pair: Pair, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+def _write_pair(pair: Pair, certificate: x509.Certificate, key: _Key) -> None:
     _write(pair.certificate, certificate.public_bytes(serialization.Encoding.PEM))
     _write_key(pair.key, key)
 
 
-def _write_key(file: Path, key: ec.EllipticCurvePrivateKey) -> None:
+def _write_key(file: Path, key: _Key) -> None:
     _write(
         file,
         key.private_bytes(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tools.onenode import api
 from tools.onenode.build import binary, folder_of
-from tools.onenode.certificates import NODE
+from tools.onenode.certificates import KUEUE_AUTHORITY, KUEUE_WEBHOOK, NODE
 from tools.onenode.images import COREDNS, KUEUE, PROVISIONER, VOLUME
 from tools.onenode.network import DNS_SERVICE
 from tools.onenode.paths import VOLUMES
@@ -57,7 +57,23 @@ def apply_kueue() -> None:
         capture_output=True,
         text=True,
     )
-    _apply('{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kueue-system"}}\n---\n' + rendered.stdout)
+    _apply('{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kueue-system"}}')
+    _give_kueue_its_certificate()
+    _apply(rendered.stdout)
+
+
+def _give_kueue_its_certificate() -> None:
+    place = ("--namespace=kueue-system", "kueue-webhook-server-cert")
+    if api.kubectl("get", "secret", *place, "--ignore-not-found", "--output=name"):
+        return
+    files = {
+        "ca.crt": KUEUE_AUTHORITY.certificate,
+        "ca.key": KUEUE_AUTHORITY.key,
+        "tls.crt": KUEUE_WEBHOOK.certificate,
+        "tls.key": KUEUE_WEBHOOK.key,
+    }
+    # Not applied as the rest is: the chart has this Secret too, empty, and would take the content away again.
+    api.kubectl("create", "secret", "generic", *place, *(f"--from-file={name}={file}" for name, file in files.items()))
 
 
 def advertise_gpus() -> None:
