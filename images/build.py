@@ -8,7 +8,7 @@ import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -98,14 +98,14 @@ class Builder:
         self._stack.close()
 
     def build(self, image: Image) -> Built:
-        """The image, built when its archive is not there; raises `CannotBuildError` or `BuildFailedError`."""
+        """The image, built when its archive is not there; raises `BuildFailedError`, or `CannotBuildError` when its files change meanwhile."""
         built = described(image, self._choices)
         if not built.archive.exists():
             with self._log(image.name) as log:
                 self._build(image, built, log)
                 self._save(built, log)
             self._remove_old(image.name, built.archive)
-        return described(image, self._choices)
+        return replace(built, bytes=built.archive.stat().st_size)
 
     def push(self, built: Built, registry: str) -> list[str]:
         """Push it to `registry` under its key and the lab's version; returns both names."""
@@ -122,6 +122,8 @@ class Builder:
         with tempfile.TemporaryDirectory(prefix="kirzl-image-") as folder:
             context = Path(folder) / "context"
             stage(image, REPOSITORY, context)
+            if key_of(image, self._choices, REPOSITORY) != built.key:
+                raise CannotBuildError(f"A file of {image.name} was changed just now: run it again.")
             command = buildah.build_arguments(
                 tag=built.reference,
                 base=base,
@@ -163,6 +165,9 @@ class Builder:
         archives = [path for path in self._cache.glob(f"{name}-*.tar") if len(path.name) == length]
         for old in sorted(archives, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]:
             old.unlink()
+            succeeds(
+                "buildah", "rmi", reference(name, old.stem.removeprefix(f"{name}-"))
+            )  # its layers, where no other needs them
 
     def _for_clients(self) -> Path:
         if self._clients is None:

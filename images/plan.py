@@ -28,7 +28,7 @@ class Image:
 
 
 IMAGES = (
-    Image("base", "Debian 12 with Python 3.11", DEBIAN, (), (), ("python3.11", "--version"), 60),
+    Image("base", "Debian 12 with Python 3.11", DEBIAN, (), (), ("python3.11", "--version"), 100),
     Image(
         "notebook",
         "JupyterLab, nbgrader and the packages of ml-101",
@@ -81,9 +81,9 @@ IMAGES = (
         ("images/requirements/notebook-cpu.txt", "images/requirements/notebook-cuda.txt"),
         ("JAX",),
         ("jupyterhub-singleuser", "--version"),
-        40,
+        50,
     ),
-    Image("grader", "Runs submissions", "notebook", (), (), ("nbgrader", "--version"), 5),
+    Image("grader", "Runs submissions", "notebook", (), (), ("nbgrader", "--version"), 15),
     Image("postgres", "Debian's PostgreSQL 15", "base", ("images/postgres/serve",), (), ("postgres", "--version"), 40),
     Image("egress", "Squid", "base", ("images/egress/squid.conf",), (), ("squid", "--version"), 30),
 )
