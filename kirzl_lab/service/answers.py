@@ -6,11 +6,12 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
+import httpx
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from kirzl_lab.problems import (
@@ -98,6 +99,8 @@ def login(request: Request) -> Response:
 
 async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)  # noqa: S101 - what the handler is installed for
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        LOG.warning("%s %r: %s: %s", request.method, request.url.path, error.slug, _cause(error))
     return await tell(request, error)
 
 
@@ -132,6 +135,16 @@ async def _look_for_viewer(request: Request, problem: Problem) -> None:
     if isinstance(problem, NotFound) and not hasattr(request.state, "viewer"):
         with suppress(Problem):
             await find_viewer(request)
+
+
+def _cause(problem: Problem) -> str:
+    """What a problem came from, in one line for the log and without secrets."""
+    cause = problem.__cause__
+    if isinstance(cause, httpx.LocalProtocolError):  # quotes the header that it refuses, and so a token
+        return type(cause).__name__
+    if isinstance(cause, DBAPIError):  # quotes the values that were asked for
+        cause = cause.orig
+    return " ".join(repr(cause).split())
 
 
 def _found(error: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ Needs of the service's own token: `read:servers` (with `read:users:name`) and `d
 people's tokens: with it the service could act as anybody (docs/decisions/0501).
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -101,8 +102,7 @@ class Hub:
         answer = await self._send("DELETE", path, headers=self._own, limit_s=STOP_LIMIT_S)
         if answer.status_code == 404:
             raise ServerNotRunning(server=server_name)
-        if not answer.is_success:
-            raise HubAway()
+        _must_succeed(answer)
 
     async def _send(
         self,
@@ -114,21 +114,32 @@ class Hub:
         limit_s: float = LIMIT_S,
     ) -> httpx.Response:
         try:
-            answer = await self._client.request(
-                method, self._api_url + path, headers=headers, data=data, timeout=limit_s, follow_redirects=False
-            )
-        except (httpx.HTTPError, UnicodeError) as error:
+            # httpx counts its limit anew for each part of an answer: one that drips would never reach it.
+            async with asyncio.timeout(limit_s):
+                answer = await self._client.request(
+                    method, self._api_url + path, headers=headers, data=data, timeout=limit_s, follow_redirects=False
+                )
+        except (httpx.HTTPError, UnicodeError, TimeoutError) as error:
             raise HubAway() from error
-        if answer.status_code >= 500:
-            raise HubAway()
+        if answer.is_server_error:
+            _must_succeed(answer)
         return answer
+
+
+def _must_succeed(answer: httpx.Response) -> None:
+    """Raises `HubAway`, because of the answer's status, unless that is one of success."""
+    try:
+        answer.raise_for_status()
+    except httpx.HTTPStatusError as error:
+        raise HubAway() from error
 
 
 def _model(answer: httpx.Response) -> dict[str, Any]:
     """The JSON object of an answer; `HubAway` when the hub sent something else, or refused."""
+    _must_succeed(answer)
     try:
-        model = answer.raise_for_status().json()
-    except (httpx.HTTPStatusError, ValueError) as error:
+        model = answer.json()
+    except ValueError as error:
         raise HubAway() from error
     if not isinstance(model, dict):
         raise HubAway()

@@ -27,7 +27,7 @@ from fastapi import Response
 from kirzl_lab.service.hub import TokenOwner
 
 BELIEVED_S = 30.0
-"""How long an answer of the hub about a token is believed."""
+"""How long the hub's word on whose token it is is believed. Its no is not: a token may be good a moment later."""
 KNOWN_TOKENS = 2000
 SESSION_COOKIE = "kirzl-lab-session"
 LOGIN_COOKIE = "kirzl-lab-login-"
@@ -132,14 +132,14 @@ class LoginCookies:
 
 
 class TokenCache:
-    """What the hub said about tokens in the last `BELIEVED_S` seconds. Holds hashes, never a token."""
+    """Whose tokens the hub said they are in the last `BELIEVED_S` seconds. Holds hashes, never a token."""
 
     def __init__(
         self, ask: Callable[[str], Awaitable[TokenOwner | None]], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._ask = ask
         self._clock = clock
-        self._answers: OrderedDict[bytes, tuple[float, TokenOwner | None]] = OrderedDict()
+        self._answers: OrderedDict[bytes, tuple[float, TokenOwner]] = OrderedDict()
 
     async def owner(self, token: str, hub_session: str = "") -> TokenOwner | None:
         """Whose token it is, or None. Raises `HubAway`.
@@ -153,6 +153,9 @@ class TokenCache:
         if known is not None and known[0] > now:
             return known[1]
         owner = await self._ask(token)
+        if owner is None:
+            self._answers.pop(key, None)
+            return None
         self._answers[key] = (now + BELIEVED_S, owner)
         self._answers.move_to_end(key)
         while len(self._answers) > KNOWN_TOKENS:

@@ -1,9 +1,12 @@
 """How refusals are told."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy.exc import OperationalError
 
@@ -99,19 +102,63 @@ async def test_a_mistake_of_ours_shows_no_trace(service: Service, monkeypatch: p
         assert "ZeroDivision" not in answer.text
 
 
-async def test_a_lab_database_that_is_away(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the service warned of."""
+    records = (record for record in caplog.records if record.name == "kirzl_lab.service")
+    return [record.getMessage() for record in records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "cause"),
+    [
+        ("away", "ConnectError('nobody listens')"),
+        ("broken", "HTTPStatusError(\"Server error '500 Internal Server Error' for url 'http://hub.test/hub/api/user'"),
+        ("header", "LocalProtocolError"),
+    ],
+)
+async def test_the_log_tells_why_the_hub_is_away(
+    service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, trouble: str, cause: str
+) -> None:
+    if trouble == "header":
+
+        async def refuse(*_args: object, **sent: Any) -> None:
+            raise httpx.LocalProtocolError(f"Illegal header value {sent['headers']}")
+
+        monkeypatch.setattr(service.state.hub._client, "request", refuse)
+    else:
+        setattr(service.hub, trouble, True)
+    async with service.client(Authorization="Bearer a-secret") as client:
+        answer = await client.get("/services/lab/api/spaces")
+    assert (answer.status_code, answer.json()["slug"]) == (503, "hub-away")
+    (line,) = warned(caplog)
+    assert line.startswith(f"GET '/services/lab/api/spaces': hub-away: {cause}")
+    assert "a-secret" not in caplog.text
+
+
+async def test_a_refusal_is_no_trouble_of_ours(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    async with service.client(Authorization="Bearer made-up") as client:
+        assert (await client.get("/services/lab/api/spaces")).status_code == 401
+    assert warned(caplog) == []
+
+
+async def test_a_lab_database_that_is_away(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     async with service.with_token(OPERATOR) as client:
         assert (await client.get("/services/lab/api/people")).status_code == 200
 
         @asynccontextmanager
         async def away() -> AsyncIterator[None]:
-            raise OperationalError("SELECT secret", {}, OSError("connection refused"))
+            raise OperationalError("SELECT secret", {}, ConnectionRefusedError("connection refused"))
             yield
 
         monkeypatch.setattr(service.store, "reading", away)
         answer = await client.get("/services/lab/api/people")
         assert (answer.status_code, answer.json()["slug"]) == (503, "lab-database-away")
         assert "secret" not in answer.text
+    assert warned(caplog) == [
+        "GET '/services/lab/api/people': lab-database-away: ConnectionRefusedError('connection refused')"
+    ]
 
 
 async def test_a_lab_database_that_hangs(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

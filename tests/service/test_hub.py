@@ -1,10 +1,13 @@
 """The hub's answers, good and bad."""
 
+import asyncio
+from collections.abc import AsyncIterator
+
 import httpx
 import pytest
 
 from kirzl_lab.problems import HubAway, ServerNotRunning
-from kirzl_lab.service.hub import Hub, TokenOwner
+from kirzl_lab.service.hub import LIMIT_S, Hub, TokenOwner
 from tests.service.fake_hub import API, OWN_TOKEN, FakeHub
 
 
@@ -19,6 +22,27 @@ async def test_nonsense_is_a_hub_that_is_away(status: int, content: bytes) -> No
     for question in (hub.owner("token"), hub.servers("amira")):
         with pytest.raises(HubAway):
             await question
+
+
+async def test_a_hub_that_drips_is_away() -> None:
+    """Each byte comes in time, so that a limit for each of them would never end the question."""
+    dripped: list[bytes] = []
+
+    class Drip(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                await asyncio.sleep(0.01)
+                dripped.append(b" ")
+                yield b" "
+
+    transport = httpx.MockTransport(lambda _request: httpx.Response(200, stream=Drip()))
+    hub = Hub(httpx.AsyncClient(transport=transport), API, OWN_TOKEN)
+    async with asyncio.timeout(LIMIT_S + 5):
+        reachable, owner = await asyncio.gather(hub.reachable(), hub.owner("token"), return_exceptions=True)
+    assert reachable is False
+    assert isinstance(owner, HubAway)
+    assert isinstance(owner.__cause__, TimeoutError)
+    assert len(dripped) > 2
 
 
 async def test_names_stay_inside_their_path() -> None:

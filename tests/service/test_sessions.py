@@ -3,12 +3,15 @@
 from datetime import timedelta
 from urllib.parse import urljoin, urlsplit
 
+import httpx
+import pytest
 from fastapi import Response
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kirzl_lab.service.hub import TokenOwner
+from kirzl_lab.service.hub import Hub, TokenOwner
 from kirzl_lab.service.sessions import KNOWN_TOKENS, SESSION_COOKIE, LoginCookies, TokenCache, local_path
+from tests.service.fake_hub import API, OWN_TOKEN
 from tests.service.sample import NOW
 
 PREFIX = "/services/lab/"
@@ -85,20 +88,30 @@ def test_a_page_of_the_service_is_kept() -> None:
     assert local_path(None, PREFIX) == PREFIX
 
 
-async def test_the_cache_is_bounded_and_keeps_refusals_too() -> None:
+async def test_the_cache_is_bounded() -> None:
     asked: list[str] = []
 
     async def ask(token: str) -> TokenOwner | None:
         asked.append(token)
-        return None
+        return TokenOwner("amira", frozenset())
 
     cache = TokenCache(ask, clock=lambda: 0.0)
     for number in range(KNOWN_TOKENS + 1):
-        assert await cache.owner(str(number)) is None
-    assert await cache.owner(str(KNOWN_TOKENS)) is None
+        assert await cache.owner(str(number)) is not None
+    assert await cache.owner(str(KNOWN_TOKENS)) is not None
     assert len(asked) == KNOWN_TOKENS + 1
     await cache.owner("0")
     assert len(asked) == KNOWN_TOKENS + 2, "the oldest answer had to go"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_no_of_the_hub_is_not_kept(status: int) -> None:
+    answers = iter([httpx.Response(status), httpx.Response(200, json={"kind": "user", "name": "amira"})])
+    transport = httpx.MockTransport(lambda _request: next(answers))
+    cache = TokenCache(Hub(httpx.AsyncClient(transport=transport), API, OWN_TOKEN).owner, clock=lambda: 0.0)
+    assert await cache.owner("token") is None
+    for _ in range(2):  # the hub has no third answer: the second one is kept
+        assert await cache.owner("token") == TokenOwner("amira", frozenset())
 
 
 async def test_the_cache_holds_no_token() -> None:
