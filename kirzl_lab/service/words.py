@@ -26,7 +26,7 @@ ROLES = {
     Role.OPERATOR: "Operator",
 }
 
-KINDS = {Kind.COURSE: "Course", Kind.SANDBOX: "Sandbox", Kind.RESEARCH: "Research project"}
+KINDS = {Kind.COURSE: "Course", Kind.SANDBOX: "Sandbox", Kind.RESEARCH: "Research"}
 
 VERBS = {
     Action.PERSON_CREATED: "First login",

@@ -40,6 +40,14 @@ async def test_searching_people(service: Service) -> None:
         assert await names(client, blocked="false", search="jo-") == [OPERATOR]
 
 
+async def test_the_page_spaces_tells_how_many(service: Service) -> None:
+    async with service.browser(OPERATOR) as client:
+        page = await client.get("/services/lab/spaces")
+        assert "and how many are in it." in page.text
+        assert '1 <span class="k-meta">Student</span>' in page.text
+        assert "Amira" not in page.text
+
+
 async def test_a_page_at_a_time(service: Service) -> None:
     async with service.browser(OPERATOR) as client:
         first = await client.get("/services/lab/audit?per_page=5")

@@ -1,10 +1,13 @@
 """Entries of the audit in words, in both languages."""
 
+from pathlib import Path
+
 import pytest
 
+from kirzl_lab import hub
 from kirzl_lab.catalog.models import Kind, Role
 from kirzl_lab.look import i18n
-from kirzl_lab.service.words import KINDS, OPERATORS_ROSTER, ROLES, SENTENCES, VERBS, Teller
+from kirzl_lab.service.words import ACTORS, KINDS, OPERATORS_ROSTER, ROLES, SENTENCES, VERBS, Teller
 from kirzl_lab.store.audit import Action
 from kirzl_lab.store.pages import AuditLine
 from tests.service.sample import NOW
@@ -25,6 +28,20 @@ def test_everything_has_words() -> None:
     assert {action for action in Action if action.name.startswith("ROSTER_")} < OPERATORS_ROSTER.keys()
     assert ROLES.keys() == set(Role)
     assert KINDS.keys() == set(Kind)
+
+
+def test_kinds_have_the_words_of_my_spaces() -> None:
+    home = (Path(hub.__file__).parent / "templates" / "home.html").read_text()
+    for kind, word in KINDS.items():
+        assert f'"{kind}": _("{word}")' in home
+
+
+def test_who_is_no_person_has_a_word() -> None:
+    assert [teller("de").say(line(Action.SERVER_STOPPED, actor=actor)).actor for actor in ACTORS] == [
+        "Katalog",
+        "Hub",
+        "Anmeldung",
+    ]
 
 
 @pytest.mark.parametrize("language", i18n.LANGUAGES)
