@@ -70,7 +70,7 @@ class AuditAsked(Asked):
     """Which entries of the audit."""
 
     actor: Annotated[Word | None, BeforeValidator(_blank)] = Field(
-        default=None, description="Only what this hub name did; also `catalogue` and `login`."
+        default=None, description="Only what this hub name did; also `catalogue`, `login` and `hub`."
     )
     action: Annotated[Action | None, BeforeValidator(_blank)] = Field(default=None, description="Only this verb.")
     person: Annotated[Word | None, BeforeValidator(_blank)] = Field(
@@ -206,7 +206,7 @@ class AuditAnswer(Answer):
 
     id: int
     at: datetime
-    actor: str = Field(description="A hub name, `catalogue` or `login`.")
+    actor: str = Field(description="Who did it: a hub name, `catalogue`, `login`, or `hub` for what nobody asked for.")
     action: str = Field(description="A verb of the lab.")
     person: str | None = Field(description="Hub name of the person it happened to.")
     space: str | None

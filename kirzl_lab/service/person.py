@@ -11,17 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from kirzl_lab.problems import OwnAccount, Problem, ServerNotRunning, UnknownPerson
 from kirzl_lab.service.state import ServiceState
 from kirzl_lab.store import audit, people
-from kirzl_lab.store.members import person_called
+from kirzl_lab.store.members import Bound, bindings, person_called
 from kirzl_lab.store.pages import PersonLine, person_line
-from kirzl_lab.store.tables import InstitutionRow, Person, ServerBinding, Space
-
-
-@dataclass(frozen=True, slots=True)
-class ServerMeaning:
-    """What one of a person's server names means."""
-
-    space: str
-    purpose: str
+from kirzl_lab.store.tables import InstitutionRow, Person, ServerBinding
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +21,17 @@ class Seen:
     """A person, and what their servers' names mean."""
 
     line: PersonLine
-    meanings: dict[str, ServerMeaning]
+    meanings: dict[str, Bound]
+    """By name of the server."""
 
 
 async def look_up(session: AsyncSession, hub_name: str) -> Seen:
     """The person with that hub name. Raises `UnknownPerson`."""
+    person = await _person(session, hub_name)
     line = await person_line(session, hub_name)
     if line is None:
         raise UnknownPerson(person=hub_name)
-    return Seen(line=line, meanings=await _meanings(session, hub_name))
+    return Seen(line=line, meanings={bound.server_name: bound for bound in await bindings(session, person.id)})
 
 
 async def institution_titles(session: AsyncSession, language: str) -> dict[str, str]:
@@ -85,16 +79,6 @@ async def _person(session: AsyncSession, hub_name: str) -> Person:
     if person is None:
         raise UnknownPerson(person=hub_name)
     return person
-
-
-async def _meanings(session: AsyncSession, hub_name: str) -> dict[str, ServerMeaning]:
-    query = (
-        select(ServerBinding.server_name, Space.name, ServerBinding.purpose)
-        .join(Space, Space.id == ServerBinding.space_id)
-        .join(Person, Person.id == ServerBinding.person_id)
-        .where(Person.hub_name == hub_name)
-    )
-    return {name: ServerMeaning(space, purpose) for name, space, purpose in await session.execute(query)}
 
 
 async def _stop(

@@ -19,6 +19,11 @@ async def latest(service: Service, number: int = 1) -> list[tuple[str, str, str 
     return [(line.actor, line.action, line.person, line.space, line.detail) for line in found.items]
 
 
+async def stops(service: Service) -> list[tuple[str, str, str | None, str | None, dict[str, Any]]]:
+    """Every entry about the end of a server."""
+    return [entry for entry in await latest(service, 200) if entry[1] == "server-stopped"]
+
+
 async def blocked(service: Service, hub_name: str) -> bool:
     async with service.store.reading() as session:
         person = await person_called(session, hub_name)
@@ -31,13 +36,14 @@ async def test_stopping_a_server_from_its_page(service: Service) -> None:
     async with service.browser(OPERATOR) as client:
         page = await client.get(PERSON)
         assert "confirm?do=stop&amp;server=ml-101" in page.text
+        assert '<span class="k-mono">ml-101</span></div>' in page.text, "the space that the name means"
         question = await client.get(f"{PERSON}/confirm", params={"do": "stop", "server": "ml-101"})
         sent = {"form_key": form_key(question.text)}
         done = await client.post(f"{PERSON}/servers/ml-101/stop", data=sent, headers=OURS)
         assert (done.status_code, done.headers["location"]) == (303, f"{PERSON}?done=stopped")
         assert "Nothing of theirs runs." in (await client.get(f"{PERSON}?done=stopped")).text
     assert service.hub.servers[STUDENT] == {}
-    assert await latest(service) == [
+    assert await stops(service) == [
         (OPERATOR, "server-stopped", STUDENT, "ml-101", {"server": "ml-101", "reason": "operator"})
     ]
 

@@ -97,7 +97,9 @@ def test_an_operator_stops_a_server_and_blocks_its_person(person: LogIn) -> None
     assert post(operator, f"{address}/servers/{name}/stop", question.text).status_code == 200
     wait_until(lambda: student.server(name) is None, "the server is gone")
     entries = get(operator, "api/audit", person=student.hub_name, action="server-stopped").json()["items"]
-    assert operator.hub_name in {entry["actor"] for entry in entries}
+    assert [(entry["actor"], entry["space"], entry["detail"]) for entry in entries] == [
+        (operator.hub_name, "dl-201", {"server": name, "reason": "operator"})
+    ]
 
     made = token(student)
     assert ask(student, made).status_code == 200
