@@ -68,10 +68,9 @@ class CgroupLimiter:
         return [parent / name for parent in self.parents]
 
 
-def detect() -> CgroupLimiter | None:
-    """The limiter for the first place where a process can be moved into a limited cgroup, tried out; None if none."""
+def detect(name: str) -> CgroupLimiter | None:
+    """The limiter for the first place where a process can be moved into a limited cgroup, tried out as `name`."""
     for limiter in _candidates():
-        name = f"kirzl-lab-try-{os.getpid()}"
         try:
             command = [*limiter.enter(name, 1.0, 2**28), "cat", "/proc/self/cgroup"]
             seen = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout  # noqa: S603

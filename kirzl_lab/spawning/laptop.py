@@ -20,7 +20,7 @@ from uuid import uuid4
 
 import psutil
 from jupyterhub.spawner import SimpleLocalProcessSpawner, SpawnException
-from tornado.httpclient import AsyncHTTPClient
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from traitlets import Unicode, default
 
 from kirzl_lab.catalog.models import Flavour
@@ -34,8 +34,10 @@ READY_POLL_S = 0.05
 STRAGGLER_PATIENCE_S = 1.0
 """For what a server leaves running when it ends: kernels notice that themselves, background jobs do not."""
 
-OUT_OF_MEMORY = "It needed more memory than its size has, and was ended: choose a larger size, or load less at once."
-ENDED_ITSELF = "It ended by itself. If you did not mean it to, start it again."
+OUT_OF_MEMORY = (
+    "Your server needed more memory than its size has, and was ended: choose a larger size, or load less at once."
+)
+ENDED_ITSELF = "Your server ended by itself. If you did not mean it to, start it again."
 NOT_STARTED = "JupyterLab ended before it was ready. Try again; if that goes on, tell the people who operate the lab."
 NOT_READY = "JupyterLab did not answer in time. Try again; if that goes on, tell the people who operate the lab."
 
@@ -321,8 +323,10 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
 
 
 async def _answers(url: str) -> bool:
+    """Whether something answers there within a second; a server that needs longer is asked again."""
     try:
         response = await AsyncHTTPClient().fetch(url, raise_error=False, follow_redirects=False, request_timeout=1)
-    except (OSError, asyncio.IncompleteReadError):
+    # tornado raises for a silent or closed connection, whatever `raise_error` says.
+    except (OSError, asyncio.IncompleteReadError, HTTPClientError):
         return False
     return 100 < response.code < 500

@@ -6,6 +6,7 @@ carry a hash of the data folder, so that one lab finds what it left behind and n
 """
 
 import hashlib
+import os
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -63,7 +64,9 @@ def detect() -> Limiter:
 
 @cache
 def _detect() -> Limiter:
-    return systemd.detect() or cgroups.detect() or NoLimiter()
+    # A name of this lab's, so that `forget_leftovers` finds what a lab killed in the midst of trying leaves.
+    name = f"{prefix(Path(os.environ.get('KIRZL_LAB_DATA', '.lab')))}try.{os.getpid()}"
+    return systemd.detect(name) or cgroups.detect(name) or NoLimiter()
 
 
 def describe() -> str:

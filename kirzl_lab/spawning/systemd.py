@@ -4,7 +4,6 @@ Options: systemd-run(1), systemd.resource-control(5). A scope whose memory limit
 `oom-kill` (systemd.scope(5)); failed scopes are remembered until they are reset, which is how we learn it afterwards.
 """
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -40,14 +39,13 @@ class SystemdLimiter:
         return _systemctl("show", "--property=Result", "--value", f"{name}.scope").strip() == "oom-kill"
 
 
-def detect() -> SystemdLimiter | None:
-    """The limiter, when a command started by it is seen to run in its scope.
+def detect(name: str) -> SystemdLimiter | None:
+    """The limiter, when a command started by it is seen to run in a scope called `name`.
 
     Not within a PID namespace: the service manager would take our pids for those of other processes.
     """
     if not shutil.which("systemd-run") or str(Path("/proc/self/ns/pid").readlink()) != FIRST_PID_NAMESPACE:
         return None
-    name = f"kirzl-lab-try-{os.getpid()}"
     limiter = SystemdLimiter()
     seen = _output([*limiter.enter(name, 1.0, 2**28), "cat", "/proc/self/cgroup"])
     return limiter if f"{name}.scope" in seen else None

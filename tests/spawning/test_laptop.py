@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from kirzl_lab.spawning import laptop, limits
+from kirzl_lab.spawning import contents, laptop, limits
 from tests.spawning.conftest import SECRETS, LaptopHub, Server
 from tests.support.waiting import wait_until
 
@@ -70,6 +70,12 @@ def test_students_read_the_materials_and_cannot_save_there(server: Server, mater
     assert server.api.put("/contents/materials/lost.txt", json=body).status_code >= 400
     assert server.api.put("/contents/materials/01.ipynb", json=body).status_code >= 400
     assert [path.name for path in materials.iterdir()] == ["01.ipynb"]
+
+
+def test_a_new_notebook_among_the_materials_is_refused_in_words(server: Server) -> None:
+    for kind in ("notebook", "file", "directory"):
+        response = server.api.post("/contents/materials", json={"type": kind})
+        assert (response.status_code, response.json()["message"]) == (403, contents.READ_ONLY)
 
 
 def test_staff_write_the_courses_own_folder(laptop_hub: LaptopHub, tmp_path: Path) -> None:

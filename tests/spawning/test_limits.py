@@ -115,6 +115,17 @@ def test_no_two_servers_share_a_name(one: str, other: str) -> None:
     assert all("/" not in name for name in names)
 
 
+def test_what_is_tried_out_has_a_name_of_this_lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A lab that is killed while it tries leaves something that its next start finds."""
+    tried: list[str] = []
+    monkeypatch.setenv("KIRZL_LAB_DATA", str(tmp_path))
+    monkeypatch.setattr(systemd, "detect", tried.append)
+    monkeypatch.setattr(cgroups, "detect", tried.append)
+    assert limits._detect.__wrapped__().describe() == "none"
+    assert len(tried) == 2
+    assert all(name.startswith(limits.prefix(tmp_path)) for name in tried)
+
+
 def test_names_tell_labs_apart(tmp_path: Path) -> None:
     assert limits.prefix(tmp_path / "a") != limits.prefix(tmp_path / "b")
     assert limits.prefix(tmp_path / "a") == limits.prefix(tmp_path / "b" / ".." / "a")
@@ -130,7 +141,7 @@ def test_a_scope_of_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_the_tools_of_systemd_there_is_no_scope(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    assert systemd.detect() is None
+    assert systemd.detect("kirzl-lab-x.try.1") is None
     assert systemd.forget("kirzl-lab-x.") == 0
 
 
