@@ -88,11 +88,6 @@ class PageWords(InternationalizationExtension):
         environment.filters.update(local=_local, moment=_moment, day=_day, number=_number)
 
 
-def prepare(environment: Environment) -> None:
-    """Give `PageWords` to an environment that already is."""
-    environment.add_extension(PageWords)
-
-
 @pass_context
 def _local(context: Context, value: object) -> object:
     """What a site wrote in both languages, in the page's."""

@@ -68,7 +68,7 @@ SIZES = [
         "GPU slice",
         8,
         32,
-        gpu=Text(de="ein Teil einer GPU, 10 GiB", en="a slice of a GPU, 10 GiB"),
+        gpu=Text(de="ein Teil einer GPU mit 10 GiB", en="a slice of a GPU with 10 GiB"),
         allowed=False,
         reason="this machine has no GPU",
     ),
@@ -163,10 +163,13 @@ PAGES: dict[str, Page] = {
             "spaces": [
                 space(*ML, **STAFF, server=server(), preview=server("starting", name="ml-101-view", purpose="preview")),
                 space(*DL, **STAFF, server=server("stopping", since=None)),
-                space("ml-102", "Fortsetzung", "The sequel", **STAFF, last_end="It ran out of memory."),
+                space("ml-102", "Fortsetzung", "The sequel", **STAFF, last_end="Your server ended by itself."),
             ],
         },
         viewer=OPERATOR,
+    ),
+    "home-preview": Page(
+        "home.html", HOME | {"spaces": [space(*ML, **STAFF, preview=server(purpose="preview"))]}, viewer=OPERATOR
     ),
     "home-closed": Page(
         "home.html",
@@ -195,7 +198,7 @@ PAGES: dict[str, Page] = {
     "accept-share": Page("accept-share.html", SHARE),
     "error": Page("error.html", {"status_code": 500, "message": ""}, viewer=None),
     "error-400": Page("error.html", {"status_code": 400, "message": "'_xsrf' argument missing"}),
-    "404": Page("404.html", {"status_code": 404, "message": ""}),
+    "404": Page("404.html", {"status_code": 404, "message": "No such user: nobody"}),
     "logout": Page("logout.html", {"end_session_url": "https://uni.example/end"}, viewer=None),
     "problem": Page("problem.html", {"more": ()}, problem=NotAMember(space="dl-201")),
     "problem-login": Page(
@@ -204,8 +207,6 @@ PAGES: dict[str, Page] = {
         viewer=None,
         problem=TokenRefused(institution="Demo University", reason="audience"),
     ),
-    "spawn": Page("spawn.html"),
-    "admin": Page("admin.html", viewer=OPERATOR),
 }
 
 

@@ -87,8 +87,7 @@ def test_templates_speak_the_language_of_their_page() -> None:
 
 
 def test_a_page_without_words_speaks_english() -> None:
-    environment = Environment(autoescape=True)
-    i18n.prepare(environment)
+    environment = Environment(autoescape=True, extensions=[i18n.PageWords])
     template = "{{ _('since %(time)s', time='<8>') }} {{ 1.5|number }}"
     assert environment.from_string(template).render() == "since &lt;8&gt; 1.5"
 

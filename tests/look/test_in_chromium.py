@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -193,6 +194,69 @@ def test_a_start_that_is_ready_leads_on(page: Page, site: str) -> None:
     with page.expect_navigation():  # the page, loaded once more, is where the hub leads on
         page.goto(f"{site}/en/spawn-pending", wait_until="commit")
     page.unroute("**/progress")
+
+
+def test_a_start_that_is_gone_leads_to_my_spaces(page: Page, site: str) -> None:
+    """The browser's Back after a start was cancelled: neither progress nor page are there any more."""
+    page.route("**/progress", lambda route: route.fulfill(status=204))
+    page.route("**/hub/home", lambda route: route.fulfill(body="<title>home</title>", content_type="text/html"))
+    page.add_init_script("fetch = async () => new Response(null, {status: 404})")  # a real one fills the console
+    page.goto(f"{site}/de/spawn-pending", wait_until="commit")
+    page.wait_for_url("**/hub/home")
+
+
+def test_a_start_whose_stream_breaks_is_looked_at_again(page: Page, site: str) -> None:
+    page.route("**/progress", lambda route: route.fulfill(status=204))
+    loads = count(1)
+    with page.expect_request(lambda request: request.is_navigation_request() and next(loads) == 2):
+        page.goto(f"{site}/de/spawn-pending", wait_until="commit")
+
+
+HIDE = """hidden => {
+  Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});
+  document.dispatchEvent(new Event('visibilitychange'));
+}"""
+
+
+@pytest.mark.parametrize(("away_s", "chosen", "again"), [(6, False, True), (3, False, False), (6, True, False)])
+def test_my_spaces_look_again_when_they_are_looked_at_again(
+    page: Page, site: str, away_s: int, chosen: bool, again: bool
+) -> None:
+    asked: list[str] = []
+    page.route("**/hub/home", lambda route: (asked.append("home"), route.fulfill(body="<title>home</title>")))
+    page.clock.install()
+    page.goto(f"{site}/en/home")
+    if chosen:
+        page.get_by_role("radio", name="Medium").check()
+    page.evaluate(HIDE, True)
+    page.clock.run_for(away_s * 1000)
+    page.evaluate(HIDE, False)
+    if again:
+        page.wait_for_url("**/hub/home")
+    else:
+        page.evaluate("() => new Promise(done => requestAnimationFrame(() => done()))")
+        assert asked == []
+
+
+def test_size_cards_beside_a_preview_keep_their_distance(page: Page, site: str) -> None:
+    page.goto(f"{site}/en/home-preview")
+    cards, button = page.locator(".k-sizes").bounding_box(), page.get_by_role("button", name="Start ").bounding_box()
+    assert cards is not None and button is not None
+    assert button["y"] - (cards["y"] + cards["height"]) >= 12
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_bar_shows_every_link_and_the_whole_name(browser: Browser, site: str, width: int) -> None:
+    with browser.new_context(viewport={"width": width, "height": 800}) as context:
+        page = context.new_page()
+        page.goto(f"{site}/de/home-preview")
+        for link in page.locator(".k-links a").all():
+            box = link.bounding_box()
+            assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width
+        name = page.locator(".k-who")
+        name.evaluate("name => name.textContent = 'Prof. Dr. Wilhelmina Freifrau von Beispiel'")
+        if width == 1280:
+            assert name.evaluate("name => name.scrollWidth <= name.clientWidth")
 
 
 def test_a_token_is_made_shown_once_and_revoked(page: Page, site: str) -> None:

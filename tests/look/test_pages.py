@@ -55,7 +55,7 @@ def test_every_page_of_jupyterhub_is_ours_and_has_a_sample() -> None:
     theirs = {file.name for file in (Path(DATA_FILES_PATH) / "templates").glob("*.html")}
     ours = {file.name for file in HUB_TEMPLATES.glob("*.html")}
     pages = {name for name in ours if not name.startswith("_")}
-    assert theirs <= ours
+    assert theirs - ours == {"admin.html", "spawn.html"}  # nothing renders them: their handlers are replaced
     assert {page.template for page in PAGES.values()} == pages - {"page.html"}
 
 
@@ -160,7 +160,19 @@ def test_sizes_that_cannot_be_had_are_shown_with_the_reason() -> None:
     option = next(part for part in html.split("<label") if 'value="gpu-slice"' in part)
     assert "disabled" in option
     assert "this machine has no GPU" in option
-    assert "8 cores, 32 GiB memory, a slice of a GPU, 10 GiB" in " ".join(option.split())
+    assert "8 cores, 32 GiB memory, a slice of a GPU with 10 GiB" in " ".join(option.split())
+
+
+def test_jupyterhubs_reason_for_a_404_is_not_shown() -> None:
+    assert "No such user" not in render(PAGES["404"], "de")
+    assert "argument missing" in render(PAGES["error-400"], "de")
+
+
+@BOTH
+def test_beside_a_preview_the_own_server_has_a_heading(language: str) -> None:
+    heading = {"de": "<h3>Ihr eigener Server</h3>", "en": "<h3>Your own server</h3>"}[language]
+    assert heading in render(PAGES["home-preview"], language)
+    assert heading not in render(PAGES["home"], language)
 
 
 def test_only_staff_are_offered_the_preview_and_it_is_its_own_button() -> None:

@@ -6,6 +6,7 @@
 (() => {
   const THEMES = ["auto", "light", "dark"];
   const THEME_KEY = "jupyterhub-bs-theme";
+  const LONG_HIDDEN_MS = 5000;
   const root = document.documentElement;
   const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -176,13 +177,19 @@
         say(event.message);
       }
     };
-    // The hub answers 4xx when nothing is starting any more: it then knows where this page should lead.
-    source.onerror = () => {
-      if (source.readyState === EventSource.CLOSED) {
-        finish();
-        setTimeout(() => location.reload(), 2000);
-      }
+    // The hub answers 4xx when nothing is starting any more: it then knows where this page should lead, unless the
+    // server itself is gone, as after a cancelled start.
+    source.onerror = async () => {
+      if (source.readyState !== EventSource.CLOSED) return;
+      finish();
+      const answer = await fetch(location.href, { credentials: "same-origin", redirect: "manual" }).catch(() => null);
+      if (answer?.status === 404) location.replace(page.dataset.home);
+      else setTimeout(() => location.reload(), 2000);
     };
+    // A browser that goes back may show the page as it was; what it told is over.
+    addEventListener("pageshow", (event) => {
+      if (event.persisted) location.reload();
+    });
   }
 
   // A page that shows something on its way looks again until that has changed.
@@ -194,6 +201,21 @@
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("main");
       if (fresh?.dataset.watch !== page.dataset.watch) location.reload();
     }, 2500);
+  }
+
+  // What changed while nobody looked at this tab is seen when it is looked at again, but no choice is lost for it.
+  function lookAgain(page) {
+    let hiddenAt = null;
+    let changed = false;
+    page.addEventListener("input", () => {
+      changed = true;
+    });
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) hiddenAt = Date.now();
+      else if (hiddenAt !== null && Date.now() - hiddenAt > LONG_HIDDEN_MS && !changed) {
+        location.replace(page.dataset.lookAgain); // not a reload: that would send a form again
+      }
+    });
   }
 
   // -- API tokens ----------------------------------------------------------------------------------------------
@@ -246,6 +268,7 @@
     if (list) institutions(list);
     if (page.dataset.progress) progress(page);
     if (page.dataset.watch) watch(page);
+    if (page.dataset.lookAgain) lookAgain(page);
     if (page.dataset.tokens) tokens(page);
   });
 })();
