@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from kirzl_lab.cli.exits import Exit, Stop
+from kirzl_lab.cli.exits import Exit, Stop, cannot_use
 from kirzl_lab.cli.lab import Options
 from kirzl_lab.cli.state import Folder
 
@@ -57,7 +57,10 @@ def main() -> None:
         demo=raw["demo"],
     )
     try:
-        up(options, _tell)
+        try:
+            up(options, _tell)
+        except OSError as error:
+            raise cannot_use(error) from None
     except Stop as stop:
         _tell({"event": "stopped", "code": stop.code, "sentence": stop.sentence, "lines": stop.lines})
         print(stop.sentence, *stop.lines, sep="\n", file=sys.stderr)

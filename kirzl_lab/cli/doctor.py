@@ -115,9 +115,9 @@ def _for_tests(what: str, found: str | None, package: str) -> Finding:
 
 
 def _postgres() -> str | None:
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    folders = sorted(Path("/usr/lib/postgresql").glob("[0-9]*/bin"), key=lambda folder: float(folder.parent.name))
     return shutil.which("initdb", path=os.pathsep.join([os.environ.get("PATH", ""), *map(str, reversed(folders))]))
 
 
 def _chromium() -> str | None:
-    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    return shutil.which("chromium")

@@ -35,3 +35,9 @@ class Stop(Exception):  # noqa: N818 - it is no error in the program: it ends a 
         self.code = code
         self.sentence = sentence
         self.lines = lines
+
+
+def cannot_use(error: OSError) -> Stop:
+    """The sentence for a file or folder of the lab that is not as it should be."""
+    what = f"{error.filename} cannot be used" if error.filename else "A file of the lab cannot be used"
+    return Stop(Exit.CANNOT, f"{what} ({error.strerror or error}): mend it or move it out of the way, then try again.")

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import URL
+
 from kirzl_lab.cli.keys import Keys
 from kirzl_lab.cli.node import DEMO, PROXY
 from kirzl_lab.cli.parts import Check, Part, Plan
@@ -35,6 +37,12 @@ DEMO_ACCOUNTS = {
     "Demo University of Applied Sciences": ("lecturer", "student1", "student2"),
     "Demo Start-up Centre": ("founder", "member"),
 }
+NOBODY = (
+    "Nobody can log in yet. No institution is set up. Whoever runs this lab adds one to institutions.yaml and starts "
+    "the lab again, or starts it with demo institutions to try it."
+)
+"""The words of the login page."""
+
 DEMO_SECRETS = {"KIRZL_LAB_UAS_SECRET": "demo-secret-uas"}
 """Client secrets of the demo institutions; `tools/demo_institutions` has the same default."""
 
@@ -64,7 +72,9 @@ def settings_for(options: Options, ports: Ports) -> Settings:
 
 def database_url(folder: Folder) -> str:
     """The address of the lab database of a laptop."""
-    return f"sqlite+aiosqlite:///{folder.path / 'lab.sqlite'}"
+    # Not put together as text: what is a # or a % in a folder's name would mean something else in an address.
+    address = URL.create("sqlite+aiosqlite", database=str(folder.path / "lab.sqlite"))
+    return address.render_as_string(hide_password=False)
 
 
 def plan_for(
@@ -81,7 +91,7 @@ def plan_for(
     def part(name: str, argv: tuple[str, ...], more: Mapping[str, str], check: Check | None, *after: str) -> Part:
         return Part(name, argv, {**common, **more}, str(options.folder.path), str(logs / f"{name}.log"), check, after)
 
-    public = f"http://{HOST}:{ports.public}"
+    # Parts are asked at their own ports: the proxy would note each question to one that does not listen yet.
     parts = [
         part("prepare", (*PYTHON, "kirzl_lab.cli.prepare"), {}, None),
         part(
@@ -96,7 +106,7 @@ def plan_for(
             (*PYTHON, "kirzl_lab.cli.hub", "-f", str(settings.hub_config / "jupyterhub_config.py")),
             _hub_environment(ports, keys),
             # What people see first; the hub leads straight on where there is one institution only.
-            Check(f"{public}/hub/login", (200, 302)),
+            Check(f"http://{HOST}:{ports.hub}/hub/login", (200, 302)),
             "prepare",
             "proxy",
         ),
@@ -107,8 +117,7 @@ def plan_for(
                 *("--host", HOST, "--port", str(ports.service), "--no-access-log"),
             ),
             _service_environment(ports, keys),
-            # Through the proxy, as browsers see it: this also says that the hub has made the route.
-            Check(f"{public}{SERVICE_PREFIX}health"),
+            Check(f"http://{HOST}:{ports.service}{SERVICE_PREFIX}health"),
             "prepare",
         ),
     ]
@@ -121,7 +130,13 @@ def plan_for(
                 Check(f"{_demo_url(ports)}/.well-known/openid-configuration"),
             )
         )
-    return Plan(parts=tuple(parts), start_limit_s=START_LIMIT_S, ends_first="hub")
+    return Plan(
+        parts=tuple(parts),
+        # Through the proxy, as browsers see it: the hub is there, and has made the route to the service.
+        at_last=Check(f"http://{HOST}:{ports.public}{SERVICE_PREFIX}health"),
+        start_limit_s=START_LIMIT_S,
+        ends_first="hub",
+    )
 
 
 def _demo_url(ports: Ports) -> str:

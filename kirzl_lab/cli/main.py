@@ -1,5 +1,6 @@
 """The `kirzl-lab` command: what can be said on the command line. What is done is in the modules beside it."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -200,6 +201,7 @@ def _as_json(change: "Change") -> dict[str, object]:
 
 def main() -> None:
     """The entry point."""
+    os.umask(0o077)  # databases and logs are for whoever runs the lab alone
     app(prog_name="kirzl-lab")
 
 

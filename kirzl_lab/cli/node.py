@@ -12,6 +12,8 @@ OLDEST = 20
 ROOT = Path(__file__).parents[2]
 """The folder that holds `node_modules/` and `tools/`."""
 
+PACKAGES = ROOT / "package.json"
+"""Lists the Node.js packages; a wheel does not have it."""
 PROXY = ROOT / "node_modules/configurable-http-proxy/bin/configurable-http-proxy"
 OIDC_PROVIDER = ROOT / "node_modules/oidc-provider"
 DEMO = ROOT / "tools/demo_institutions/server.mjs"
@@ -41,6 +43,9 @@ def version_of(node: Path) -> int:
 
 def need_modules(*, demo: bool) -> None:
     """Raise `Stop` unless the Node.js packages that a start needs are installed."""
+    if not PACKAGES.exists():
+        sentence = "The lab was installed without its Node.js parts: run it from a checkout of its repository, where `make env` installs them."
+        raise Stop(Exit.CANNOT, sentence)
     if not PROXY.exists() or (demo and not OIDC_PROVIDER.is_dir()):
         raise Stop(Exit.CANNOT, "The Node.js packages of the lab are not installed: run `make env`.")
 

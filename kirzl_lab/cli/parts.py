@@ -6,6 +6,7 @@ Only the standard library, since the inner supervisor lives as long as the lab a
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class Plan:
     """What the inner supervisor is told to run."""
 
     parts: tuple[Part, ...]
+    at_last: Check | None = None
+    """What answers, too, soon after all parts do: the lab as browsers see it."""
     start_limit_s: float = 60
     """How long all parts together may take until they answer."""
     ends_first: str | None = None
@@ -61,9 +64,13 @@ class Plan:
                 | {
                     "argv": tuple(part["argv"]),
                     "after": tuple(part["after"]),
-                    "check": Check(part["check"]["url"], tuple(part["check"]["accept"])) if part["check"] else None,
+                    "check": _check(part["check"]),
                 }
             )
             for part in raw.pop("parts")
         )
-        return cls(parts=parts, **raw)
+        return cls(parts=parts, at_last=_check(raw.pop("at_last")), **raw)
+
+
+def _check(raw: dict[str, Any] | None) -> Check | None:
+    return Check(raw["url"], tuple(raw["accept"])) if raw else None

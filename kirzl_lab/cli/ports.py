@@ -46,8 +46,8 @@ def _can_bind(family: socket.AddressFamily, address: str, port: int) -> bool:
 def choose(file: Path, wanted: int | None, free: Callable[[int], bool] = is_free) -> Ports:
     """The ports for a start, remembered in `file` for the next one.
 
-    `wanted` is the public port that was asked for; without it the one of last time is taken. A busy public port is
-    walked around upwards. Raises `Stop` when no port can be had.
+    `wanted` is the public port that was asked for; without it the one that was asked for last. A busy public port is
+    walked around upwards, for this start only. Raises `Stop` when no port can be had.
     """
     remembered = _read(file)
     taken: set[int] = set()
@@ -58,10 +58,16 @@ def choose(file: Path, wanted: int | None, free: Callable[[int], bool] = is_free
         taken.add(port)
         return port
 
-    public = take("public", wanted or remembered.get("public", PUBLIC_PORT))
+    asked = asked_port(file, wanted)
+    public = take("public", asked)
     ports = Ports(public, *(take(field.name, None) for field in fields(Ports)[1:]))
-    write_atomically(file, json.dumps(asdict(ports)))
+    write_atomically(file, json.dumps({**asdict(ports), "public": asked}))
     return ports
+
+
+def asked_port(file: Path, wanted: int | None) -> int:
+    """The public port that people expect: the `wanted` one, the one asked for at an earlier start, or 8000."""
+    return wanted or _read(file).get("public", PUBLIC_PORT)
 
 
 def _walk(first: int | None, taken: set[int], free: Callable[[int], bool]) -> int:

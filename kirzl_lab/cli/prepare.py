@@ -6,12 +6,16 @@ lab, need not carry what only this needs. Exit code 1: mistakes in the catalogue
 
 import asyncio
 import os
+import sqlite3
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 from kirzl_lab.catalog.loader import CatalogueMistakes, load
 from kirzl_lab.catalog.models import Catalogue
 from kirzl_lab.cli.exits import Exit
+from kirzl_lab.cli.lab import NOBODY
 from kirzl_lab.federation.institutions import login_institutions
 from kirzl_lab.problems import Problem
 from kirzl_lab.settings import Settings
@@ -41,11 +45,34 @@ async def apply_to(
         await store.close()
 
 
+def refuse_damaged(data: Path) -> None:
+    """Raise `ValueError`, in plain words, when a database in the data folder cannot be read."""
+    for name in ("lab.sqlite", "hub.sqlite"):
+        file = data / name
+        if file.exists() and _is_damaged(file):
+            raise ValueError(f"The database in {file} is damaged: put back a copy of it from your backup.")
+
+
+def _is_damaged(file: Path) -> bool:
+    if not file.is_file():
+        return True
+    try:
+        with closing(sqlite3.connect(file)) as connection:
+            return bool(connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",))
+    except sqlite3.OperationalError:
+        return False  # locked, or no right to read: whoever uses it next says so
+    except sqlite3.DatabaseError:
+        return True
+
+
 def prepare(settings: Settings) -> int:
     """Do it, and say what changed or what is wrong. The exit code."""
     try:
         catalogue = load(settings.hub_config, settings.courses)
-        login_institutions(catalogue.institutions, settings.demo_url, os.environ, public_url=settings.public_url)
+        institutions = login_institutions(
+            catalogue.institutions, settings.demo_url, os.environ, public_url=settings.public_url
+        )
+        refuse_damaged(settings.data)
         forget_leftovers(settings.data)
         migrate(settings.database_url)
         now = datetime.now(UTC)
@@ -57,6 +84,8 @@ def prepare(settings: Settings) -> int:
         print(problem)
         return Exit.CANNOT
     print("\n".join(map(str, changes)) or "The lab knows this catalogue already.")
+    if not institutions:
+        print(NOBODY)
     return Exit.OK
 
 

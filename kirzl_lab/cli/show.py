@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from kirzl_lab.cli.exits import MEANINGS, Exit, Stop
+from kirzl_lab.cli.exits import MEANINGS, Exit, Stop, cannot_use
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -38,10 +38,19 @@ def can_open_browser() -> bool:
 
 
 @contextmanager
+def _as_stop() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise cannot_use(error) from None
+
+
+@contextmanager
 def stops(*, json_wanted: bool) -> Iterator[None]:
     """Turn a `Stop` into its sentence and exit code, and Ctrl-C into an end without a traceback."""
     try:
-        yield
+        with _as_stop():
+            yield
     except Stop as stop:
         if json_wanted:
             as_json({"error": stop.sentence, "lines": list(stop.lines), "exit_code": int(stop.code)})

@@ -7,12 +7,16 @@ note never stops a start.
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from kirzl_lab.cli.exits import Exit, Stop
+from kirzl_lab.cli.exits import Exit, Stop, cannot_use
+
+MISREAD = re.compile(r"\?|%[0-9A-Fa-f]{2}")
+"""What the addresses of databases have a meaning of their own for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +61,18 @@ class Folder:
         return self.run / "ports.json"
 
     def create(self) -> None:
-        """Make the folders that are not there. Raises `Stop` where that is impossible."""
+        """Make the folders that are not there, and close to others what is. Raises `Stop` where that is impossible."""
+        if MISREAD.search(str(self.path)):
+            sentence = f"The folder {self.path} cannot be used (? and %XX have a meaning in the addresses of databases): choose another one with --data."
+            raise Stop(Exit.CANNOT, sentence)
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             for folder in (self.run, self.logs, self.secrets):
                 folder.mkdir(exist_ok=True, mode=0o700)
             self.secrets.chmod(0o700)
+            for database in self.path.glob("*.sqlite*"):
+                with suppress(FileNotFoundError):  # a running lab makes and removes files beside its databases
+                    database.chmod(0o600)
         except OSError as error:
             sentence = f"The folder {self.path} cannot be used ({error.strerror}): choose another one with --data."
             raise Stop(Exit.CANNOT, sentence) from None
@@ -93,7 +103,10 @@ class Note:
 def holding(folder: Folder) -> Iterator[None]:
     """Hold the lock of the data folder. Raises `Stop` when another lab has it."""
     folder.create()
-    descriptor = os.open(folder.lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        descriptor = os.open(folder.lock, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise cannot_use(error) from None
     try:
         if not _lock(descriptor):
             note = read_note(folder)

@@ -20,7 +20,7 @@ from kirzl_lab.cli.exits import Exit, Stop
 from kirzl_lab.cli.keys import keys_in
 from kirzl_lab.cli.lab import Options, plan_for, settings_for
 from kirzl_lab.cli.parts import Plan
-from kirzl_lab.cli.ports import choose
+from kirzl_lab.cli.ports import asked_port, choose
 from kirzl_lab.cli.processes import MARKER, Launcher, best_launcher, end_leftovers, outside_pids
 from kirzl_lab.cli.state import Folder, Note, holding, write_note
 
@@ -36,7 +36,7 @@ def up(options: Options, listen: Listener, launcher: Launcher | None = None) -> 
     """Run a lab until it is told to end (SIGINT, SIGTERM, SIGHUP). Raises `Stop` when it could not start or fell over.
 
     Without a `launcher` the best one that this machine allows is taken.
-    `listen` hears what happens: `started` and `ready` with a `part`, `running` with the `note`, `ending`.
+    `listen` hears what happens: `port` when another one than the asked one was taken, `started` and `ready` with a `part`, `running` with the `note`, `ending`.
     """
     _check_folders(options)
     with holding(options.folder):
@@ -44,6 +44,9 @@ def up(options: Options, listen: Listener, launcher: Launcher | None = None) -> 
         found = node.find_node()
         node.need_modules(demo=options.demo)
         ports = choose(options.folder.ports, options.port)
+        asked = asked_port(options.folder.ports, options.port)
+        if ports.public != asked:
+            listen({"event": "port", "asked": asked, "taken": ports.public})
         plan = plan_for(options, ports, keys_in(options.folder.secrets), found)
         launcher = launcher or best_launcher()
         settings = settings_for(options, ports)
@@ -139,7 +142,7 @@ class _Outer:
         if part == "prepare" and event["code"] == Exit.NO:
             return Stop(Exit.NO, "The catalogue has mistakes:", tail)
         if part == "prepare" and event["code"] == Exit.CANNOT:
-            return Stop(Exit.CANNOT, "The lab cannot start with this catalogue:", tail)
+            return Stop(Exit.CANNOT, "The lab cannot start:", tail)
         log = self.folder.logs / f"{part}.log"
         return Stop(Exit.FELL_OVER, f"The {part} {event['why']}, so the lab ends. The last lines of {log}:", tail)
 

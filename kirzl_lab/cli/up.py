@@ -1,13 +1,16 @@
 """`kirzl-lab up` as people see it: progress, the address, the demo accounts, the browser."""
 
 import webbrowser
+from pathlib import Path
 from typing import Any
 
 from rich.status import Status
 
 from kirzl_lab.cli.background import start_in_background
-from kirzl_lab.cli.lab import DEMO_ACCOUNTS, Options
+from kirzl_lab.cli.inner import tail
+from kirzl_lab.cli.lab import DEMO_ACCOUNTS, NOBODY, Options
 from kirzl_lab.cli.show import as_json, can_open_browser, out
+from kirzl_lab.cli.state import Folder
 from kirzl_lab.cli.supervisor import up
 
 DOING = {
@@ -54,6 +57,8 @@ class Progress:
     def hear(self, event: dict[str, Any]) -> None:
         """One event of the supervisor."""
         match event["event"]:
+            case "port":
+                self._say(f"{event['asked']} is busy: took {event['taken']}")
             case "started":
                 self.waiting.append(DOING.get(event["part"], event["part"]))
             case "ready":
@@ -77,6 +82,8 @@ class Progress:
             out.print(f"\nThe lab runs at [bold cyan underline]{note['url']}[/]\n")
             if note["demo"]:
                 _tell_accounts()
+            elif _nobody_can_log_in(Folder(Path(note["data"]))):
+                out.print(f"[bold yellow]{NOBODY}[/]\n")
             if self.detach:
                 out.print("It goes on in the background: `kirzl-lab status` looks at it, `kirzl-lab down` ends it.")
             else:
@@ -92,6 +99,11 @@ class Progress:
         if self.status is not None:
             self.status.stop()
             self.status = None
+
+
+def _nobody_can_log_in(folder: Folder) -> bool:
+    """Whether the preparation, which has read the catalogue, said so."""
+    return NOBODY in tail(folder.logs / "prepare.log")
 
 
 def _tell_accounts() -> None:

@@ -1,11 +1,13 @@
 """The plan of a real lab: what each process is told, and what it is not."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import make_url
 
 from kirzl_lab.cli.keys import Keys, keys_in
-from kirzl_lab.cli.lab import Options, plan_for, settings_for
+from kirzl_lab.cli.lab import Options, database_url, plan_for, settings_for
 from kirzl_lab.cli.parts import Part
 from kirzl_lab.cli.ports import Ports
 from kirzl_lab.cli.state import Folder
@@ -84,3 +86,15 @@ def test_nothing_starts_before_what_it_needs(parts: dict[str, Part]) -> None:
     assert "prepare" in parts["hub"].after
     assert "prepare" in parts["service"].after
     assert parts["prepare"].check is None
+
+
+@pytest.mark.parametrize("name", ["a b", "ü", "a#b", "a{b}", "50%", "a?b", "a%20b"])
+def test_the_database_is_in_the_folder_whatever_its_name(tmp_path: Path, name: str) -> None:
+    assert make_url(database_url(Folder.at(tmp_path / name))).database == str(tmp_path / name / "lab.sqlite")
+
+
+def test_parts_are_asked_at_their_own_ports_and_the_proxy_once_at_last(options: Options, keys: Keys) -> None:
+    plan = plan_for(options, PORTS, keys, Path("node"), {})
+    asked = {part.name: urlsplit(part.check.url).port for part in plan.parts if part.check}
+    assert asked == {"proxy": PORTS.proxy_api, "hub": PORTS.hub, "service": PORTS.service, "demo": PORTS.demo}
+    assert plan.at_last is not None and urlsplit(plan.at_last.url).port == PORTS.public

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,7 +17,7 @@ from kirzl_lab.cli import background, node
 from kirzl_lab.cli import down as down_module
 from kirzl_lab.cli import up as up_module
 from kirzl_lab.cli.exits import Exit, Stop
-from kirzl_lab.cli.lab import Options
+from kirzl_lab.cli.lab import NOBODY, Options
 from kirzl_lab.cli.main import app
 from kirzl_lab.cli.state import Folder, Note, holding, write_note
 
@@ -126,6 +127,25 @@ def test_a_dry_run_needs_a_lab_to_compare_with(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
+def test_a_dry_run_leaves_an_older_database_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "lab.sqlite"
+    sqlite3.connect(file).close()
+    file.write_bytes(b"")
+    code, said = run("catalog", "apply", "--dry-run", "--data", str(tmp_path), *HERE)
+    assert code == Exit.CANNOT
+    assert "older version of the lab" in said
+    assert file.read_bytes() == b"" and list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("name", ["lab.sqlite", "hub.sqlite"])
+def test_a_damaged_database_is_told_in_a_sentence(tmp_path: Path, name: str) -> None:
+    run("catalog", "apply", "--data", str(tmp_path), *HERE)
+    (tmp_path / name).write_bytes(b"garbage" * 1000)
+    code, said = run("catalog", "apply", "--data", str(tmp_path), *HERE)
+    assert code == Exit.CANNOT
+    assert said == f"The database in {tmp_path / name} is damaged: put back a copy of it from your backup."
+
+
 def test_nothing_is_applied_of_a_catalogue_with_mistakes(tmp_path: Path, course: Path) -> None:
     other = ["--hub-config", str(ROOT / "hub_config"), "--courses", str(course)]
     code, said = run("catalog", "apply", "--data", str(tmp_path / "lab"), *other)
@@ -143,6 +163,13 @@ def test_no_lab(tmp_path: Path) -> None:
     assert run_json("status", *data) == (Exit.NO, {"running": False, "data": str(tmp_path), "health": {}})
     assert run("down", *data) == (Exit.OK, f"No lab runs on {tmp_path}.")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_down_on_a_folder_that_is_not_as_it_should_be(folder: Folder) -> None:
+    folder.lock.mkdir()
+    code, said = run("down", "--data", str(folder.path))
+    assert code == Exit.CANNOT
+    assert "run/lock cannot be used" in said
 
 
 def test_a_stale_note_is_no_lab(folder: Folder, note: Note) -> None:
@@ -230,6 +257,26 @@ def test_up_tells_address_and_accounts(note: Note, monkeypatch: pytest.MonkeyPat
     assert f"The lab runs at {note.url}" in said
     assert "Demo Start-up Centre: founder, member" in said
     assert said.endswith("The lab has ended.")
+
+
+def test_up_says_that_another_port_was_taken(note: Note, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def pretend(_options: Options, listen: Any) -> None:
+        listen({"event": "port", "asked": 8000, "taken": 8001})
+        listen({"event": "running", "note": vars_of(note)})
+
+    monkeypatch.setattr(up_module, "up", pretend)
+    code, said = run("up", "--no-browser", "--data", str(tmp_path))
+    assert code == 0
+    assert "8000 is busy: took 8001" in said
+    assert NOBODY not in said
+
+
+def test_up_says_when_nobody_can_log_in(folder: Folder, note: Note, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder.logs / "prepare.log").write_text(f"The lab knows this catalogue already.\n{NOBODY}\n")
+    monkeypatch.setattr(up_module, "up", lambda _, listen: listen({"event": "running", "note": vars_of(note)}))
+    assert NOBODY in run("up", "--no-browser", "--data", str(folder.path))[1]
+    page = (ROOT / "kirzl_lab/hub/templates/login.html").read_text()
+    assert all(sentence.rstrip(".") in page for sentence in NOBODY.split(". "))
 
 
 def vars_of(note: Note) -> dict[str, Any]:

@@ -50,6 +50,12 @@ def test_modules_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         node.need_modules(demo=False)
 
 
+def test_a_wheel_says_to_run_from_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node, "PACKAGES", tmp_path / "package.json")
+    with pytest.raises(Stop, match="checkout"):
+        node.need_modules(demo=False)
+
+
 def test_the_providers_are_only_needed_for_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "proxy").write_text("")
     monkeypatch.setattr(node, "PROXY", tmp_path / "proxy")

@@ -18,7 +18,14 @@ parts = st.builds(
 )
 
 
-@given(st.builds(Plan, parts=st.lists(parts, max_size=3).map(tuple), ends_first=st.none() | texts))
+@given(
+    st.builds(
+        Plan,
+        parts=st.lists(parts, max_size=3).map(tuple),
+        at_last=st.none() | st.builds(Check, texts),
+        ends_first=st.none() | texts,
+    )
+)
 def test_a_plan_is_one_line_and_comes_back(plan: Plan) -> None:
     line = plan.dumps()
     assert "\n" not in line

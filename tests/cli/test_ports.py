@@ -38,9 +38,12 @@ def test_walks_around_a_busy_port(tmp_path: Path) -> None:
     assert choose(tmp_path / "ports.json", 8000, lambda port: port not in (8000, 8001)).public == 8002
 
 
-def test_remembers_where_it_walked_to(tmp_path: Path) -> None:
-    choose(tmp_path / "ports.json", None, lambda port: port != 8000)
-    assert choose(tmp_path / "ports.json", None, all_free).public == 8001
+@pytest.mark.parametrize(("wanted", "expected"), [(None, 8000), (8123, 8123)])
+def test_a_port_that_was_walked_to_does_not_stick(tmp_path: Path, wanted: int | None, expected: int) -> None:
+    first = choose(tmp_path / "ports.json", wanted, lambda port: port != expected)
+    second = choose(tmp_path / "ports.json", None, all_free)
+    assert (first.public, second.public) == (expected + 1, expected)
+    assert second.demo == first.demo
 
 
 def test_says_so_when_there_is_none(tmp_path: Path) -> None:

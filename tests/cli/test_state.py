@@ -112,3 +112,24 @@ def test_a_killed_write_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: p
     monkeypatch.undo()
     write_atomically(file, "newer")
     assert file.read_text() == "newer"
+
+
+@pytest.mark.parametrize("name", ["a?b", "a%20b"])
+def test_a_name_that_databases_misread_is_refused_in_a_sentence(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Stop, match="choose another one with --data"):
+        Folder.at(tmp_path / name).create()
+    assert not (tmp_path / name).exists()
+
+
+def test_databases_of_an_open_folder_are_closed_to_others(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("lab.sqlite", "hub.sqlite-wal", "lab.sqlite.migrating")]
+    for file in files:
+        file.touch(0o644)
+    Folder.at(tmp_path).create()
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+
+
+def test_a_folder_in_place_of_the_lock_is_told_in_a_sentence(folder: Folder) -> None:
+    folder.lock.mkdir()
+    with pytest.raises(Stop, match=r"run/lock cannot be used .*move it out of the way"), holding(folder):
+        pass

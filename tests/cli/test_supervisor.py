@@ -144,6 +144,22 @@ def test_a_part_that_never_answers(part: MakePart, launcher: Launcher, folder: F
     assert left_of(folder) == []
 
 
+def test_a_whole_that_never_answers(plan: Plan, launcher: Launcher, folder: Folder, note: Note) -> None:
+    walled = replace(plan, at_last=Check("http://127.0.0.1:1/"), start_limit_s=4)
+    with pytest.raises(Stop, match="hub did not answer within 4 seconds"):
+        supervise(walled, launcher, folder, note, Watcher(folder, end_it))
+    assert left_of(folder) == []
+
+
+def test_what_parts_write_is_for_their_owner_alone(
+    part: MakePart, launcher: Launcher, folder: Folder, note: Note
+) -> None:
+    once = part("prepare", argv=(sys.executable, "-c", "open('new', 'w'); raise SystemExit(1)"), once=True)
+    with pytest.raises(Stop):
+        supervise(Plan(parts=(once,)), launcher, folder, note, Watcher(folder, end_it))
+    assert (folder.path / "new").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_part_that_ends_before_it_answers(part: MakePart, launcher: Launcher, folder: Folder, note: Note) -> None:
     plan = Plan(parts=(part("proxy"), part("hub", argv=(sys.executable, "-c", "raise SystemExit('no port')"))))
     with pytest.raises(Stop, match="hub ended with exit code 1") as stop:
