@@ -10,6 +10,8 @@ NODE_LOCK := $(if $(NODE_FITS),,requirements/node.txt)
 NPM := $(if $(NODE_FITS),npm,PATH="$(CURDIR)/$(BIN):$$PATH" npm)
 ARGS ?=
 
+# Two recipes at once would write into one .venv.
+.NOTPARALLEL:
 .PHONY: help env env-test up down test test-fast lint fmt screenshots lock bench clean
 
 help: ## say what there is
@@ -23,6 +25,7 @@ env-test: .venv/.dev node_modules/.stamp ## and what its tests need
 
 $(UV): requirements/uv.txt
 	@test -n "$(PYTHON)" || { echo "The lab needs Python 3.11 or newer: install one, or say where it is with PYTHON=..." >&2; exit 1; }
+	@.ci/venv-needs $(PYTHON)
 	@test -e $(BIN)/python || $(PYTHON) -m venv --without-pip .venv
 	@$(PYTHON) -m venv .venv/tools
 	@.venv/tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/uv.txt

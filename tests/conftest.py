@@ -78,7 +78,9 @@ class Postgres:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """Debian's PostgreSQL, started for this run of the tests and stopped at its end, also when that is a SIGKILL."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    found = sorted(
+        Path("/usr/lib/postgresql").glob("[0-9]*/bin/postgres"), key=lambda program: float(program.parents[1].name)
+    )
     if not found:
         missing = "Debian's PostgreSQL is missing (apt-get install postgresql): its store tests are left out"
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
