@@ -16,7 +16,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
-from sqlalchemy import Connection, create_engine, event, make_url
+from sqlalchemy import URL, Connection, create_engine, event, make_url
 from sqlalchemy.pool import NullPool
 
 from kirzl_lab.problems import NewerDatabase
@@ -90,7 +90,8 @@ def _sqlite_turn(database: str | None) -> Iterator[None]:
 
 @contextmanager
 def _sqlite_engine(database: str | None) -> Iterator[Connection]:
-    engine = create_engine(f"sqlite:///{database or ''}", poolclass=NullPool, connect_args={"timeout": TURN_TIMEOUT_S})
+    url = URL.create("sqlite", database=database)  # not as text: a folder may have a ? or a % in its name
+    engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": TURN_TIMEOUT_S})
     # Python's driver begins no transaction before CREATE TABLE: BEGIN is ours, so that a killed migration leaves nothing.
     event.listen(engine, "connect", _sqlite_by_hand)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
