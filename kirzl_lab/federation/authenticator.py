@@ -161,16 +161,15 @@ class LabAuthenticator(Authenticator):
         if session.refresh_token is None:
             return True
         try:
-            verified = await self.institution_called(session.institution).refreshed(
-                session.refresh_token, session.subject
-            )
+            authenticator = self.institution_called(session.institution)
+            refresh_token = await authenticator.refreshed(session.refresh_token, session.subject)
         except Refused as refusal:
             self.log.info("%s took back the login of %s (%s)", session.institution, user.name, refusal.reason)
             return False
         except Unreachable as error:
             self.log.warning("%s does not answer, the login of %s holds: %s", session.institution, user.name, error)
             return True
-        return {"name": user.name, "auth_state": session.with_refresh_token(verified.refresh_token).as_dict()}
+        return {"name": user.name, "auth_state": session.with_refresh_token(refresh_token).as_dict()}
 
     def _holds(self, session: Session) -> bool:
         """Whether the login is young enough, and of an institution that still has the issuer that vouched for it."""

@@ -111,19 +111,23 @@ class InstitutionAuthenticator(OAuthenticator):
         """Exchange the code and check what comes for it. Raises `Refused` and `Unreachable`."""
         await self.ready()
         token_info = await self.get_token_info(handler, self.build_access_tokens_request_params(handler, data))
-        return await self._verified(token_info, data.attempt.nonce)
+        claims = await self._checked(token_info, data.attempt.nonce)
+        userinfo = await self._userinfo(token_info, claims)
+        return Verified(claims["sub"], merge(claims, userinfo), _refresh_token(token_info))
 
-    async def refreshed(self, refresh_token: str, subject: str) -> Verified:
-        """What the institution says about its person today. Raises `Refused` when it no longer does, `Unreachable`."""
+    async def refreshed(self, refresh_token: str, subject: str) -> str:
+        """The refresh token to use next time, once the institution has vouched for its person again.
+
+        Raises `Refused` when it no longer does, and `Unreachable`. Userinfo is not asked: roles come from rosters at
+        each click, and claims from the next login.
+        """
         await self.ready()
         token_info = await self.get_token_info(None, self.build_refresh_token_request_params(refresh_token))
         kept = _refresh_token(token_info) or refresh_token
-        if "id_token" not in token_info:  # it need not send one: Core 1.0, section 12.2
-            return Verified(subject, {}, kept)
-        verified = await self._verified(token_info, nonce=None)
-        if verified.subject != subject:
+        # It need not send an ID token, nor a nonce in it: Core 1.0, section 12.2.
+        if "id_token" in token_info and (await self._checked(token_info, nonce=None))["sub"] != subject:
             raise Refused(Reason.SUBJECT)
-        return Verified(subject, verified.claims, kept)
+        return kept
 
     # -- pieces of OAuthenticator -----------------------------------------------------------------------------------
 
@@ -175,7 +179,9 @@ class InstitutionAuthenticator(OAuthenticator):
 
     # -- ours -------------------------------------------------------------------------------------------------------
 
-    async def _verified(self, token_info: Mapping[str, Any], nonce: str | None) -> Verified:
+    async def _checked(self, token_info: Mapping[str, Any], nonce: str | None) -> dict[str, Any]:
+        """The claims of the ID token, with every check passed. Raises `Refused` and `Unreachable`."""
+        id_token = token_info.get("id_token")
         expectation = Expectation(
             issuer=self.institution.issuer,
             client_id=self.client_id,
@@ -183,11 +189,6 @@ class InstitutionAuthenticator(OAuthenticator):
             nonce=nonce,
             access_token=token_info["access_token"],
         )
-        claims = await self._checked(token_info.get("id_token"), expectation)
-        userinfo = await self._userinfo(token_info, claims)
-        return Verified(claims["sub"], merge(claims, userinfo), _refresh_token(token_info))
-
-    async def _checked(self, id_token: object, expectation: Expectation) -> dict[str, Any]:
         try:
             return verify_id_token(id_token, await self.key_ring.keys(), expectation, self.clock())
         except Refused as refusal:

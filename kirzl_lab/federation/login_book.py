@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kirzl_lab.federation.claims import asserted, display_name
@@ -30,11 +31,16 @@ WRITE_LIMIT_S = 3.0
 """Longer than a read's: another process may be writing, and somebody waits in front of a login page, not of a server."""
 QUEUE_LIMIT_S = 30.0
 """How long a login waits for the logins before it to be written down."""
+LOGOUT_LIMIT_S = 1.0
+"""How long somebody who leaves waits for their row in the audit."""
 AWAY_FOR_S = 1.0
 """How long after a write that took too long those that queue behind it are turned away at once."""
 
 MOST_REFUSALS_A_MINUTE = 60
 """That go to the audit: strangers can cause them. All of them go to the log."""
+
+AWAY = (TimeoutError, PoolTimeoutError, OperationalError, InterfaceError, OSError)
+"""What a lab database that is away raises. Everything else is a mistake of ours, and must look like one."""
 
 
 class LoginBook:
@@ -85,8 +91,8 @@ class LoginBook:
         try:
             async with asyncio.timeout(READ_LIMIT_S), self._store.reading() as session:
                 row = (await session.execute(query)).one_or_none()
-        except (TimeoutError, SQLAlchemyError, OSError) as error:
-            self._log.warning("The lab database does not answer (%s): logins hold", type(error).__name__)
+        except AWAY as error:
+            self._log.warning("The lab database does not answer (%s): logins hold", _cause(error))
             return True
         return row is not None and row[0] is None and row[1] is None
 
@@ -112,9 +118,9 @@ class LoginBook:
             self._log.warning("The audit lacks a refused login")
 
     async def logged_out(self, hub_name: str, institution: str | None) -> None:
-        """A logout for the audit."""
+        """A logout for the audit, within a second or not at all."""
         try:
-            async with self._writing() as session:
+            async with asyncio.timeout(LOGOUT_LIMIT_S), self._writing() as session:
                 person = await person_called(session, hub_name)
                 if person is not None:
                     audit.record(
@@ -125,7 +131,7 @@ class LoginBook:
                         person_id=person.id,
                         institution=institution,
                     )
-        except LabDatabaseAway:
+        except (LabDatabaseAway, TimeoutError):
             self._log.warning("The audit lacks a logout")
 
     @asynccontextmanager
@@ -139,8 +145,8 @@ class LoginBook:
                     yield session
             finally:
                 self._turn.release()
-        except (TimeoutError, SQLAlchemyError, OSError) as error:
-            self._log.error("The lab database did not take a login: %s: %s", type(error).__name__, error)
+        except AWAY as error:
+            self._log.warning("The lab database did not take a login or logout: %s", _cause(error))
             raise LabDatabaseAway() from error
 
     @asynccontextmanager
@@ -155,3 +161,9 @@ class LoginBook:
         except TimeoutError:
             self._away_until = moment() + AWAY_FOR_S
             raise
+
+
+def _cause(error: BaseException) -> str:
+    """Fit for a log: what the driver said, without the statement and its parameters, which hold people's data."""
+    said = error.orig if isinstance(error, DBAPIError) else error
+    return f"{type(error).__name__}: {said}"

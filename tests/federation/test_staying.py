@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from joserfc.jwk import Key
+from sqlalchemy.exc import ProgrammingError
 
 from kirzl_lab.federation import login_book
 from kirzl_lab.federation.session import Session
@@ -48,6 +49,21 @@ def give_refresh_tokens(world: World) -> None:
         return given | {"refresh_token": f"refresh-{len(world.uni.posted)}"}
 
     world.uni.change_answer = answer
+
+
+class Hanging:
+    """A store that never answers."""
+
+    def reading(self) -> "Hanging":
+        return self
+
+    writing = reading
+
+    async def __aenter__(self) -> None:
+        await asyncio.Event().wait()
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
 
 
 async def still_in(world: World, browser: Browser) -> bool:
@@ -146,12 +162,22 @@ async def test_a_refresh_that_is_about_somebody_else_ends_it(world: World) -> No
     assert not await still_in(world, browser)
 
 
-@pytest.mark.parametrize("path", ["/token", "/userinfo"])
-async def test_an_institution_that_is_away_ends_nothing(world: World, path: str) -> None:
+async def test_an_institution_that_is_away_ends_nothing(world: World) -> None:
     give_refresh_tokens(world)
-    browser = await world.login(f"away{path}")
-    world.uni.broken[path] = 503
+    browser = await world.login("away")
+    world.uni.broken["/token"] = 503
     assert await still_in(world, browser)
+
+
+async def test_a_refresh_does_not_ask_userinfo(world: World) -> None:
+    give_refresh_tokens(world)
+    browser = await world.login("userinfo-closed")
+    asked = world.uni.asked.count("/userinfo")
+    assert asked == 1, "a login does ask it"
+    world.uni.broken["/userinfo"] = 403
+    assert await still_in(world, browser)
+    assert grants(world) == ["authorization_code", "refresh_token"]
+    assert world.uni.asked.count("/userinfo") == asked
 
 
 async def test_requests_at_once_use_a_refresh_token_once(world: World) -> None:
@@ -178,19 +204,32 @@ async def test_a_lab_database_that_hangs_is_waited_for_a_moment(world: World, mo
     monkeypatch.setattr(login_book, "READ_LIMIT_S", 0.1)
     browser = await world.login("database-hangs")
 
-    class Hanging:
-        def reading(self) -> "Hanging":
-            return self
-
-        async def __aenter__(self) -> None:
-            await asyncio.Event().wait()
-
-        async def __aexit__(self, *_: object) -> None:
-            pass
-
     monkeypatch.setattr(world.hub.authenticator.book, "_store", Hanging())
     world.hub.forget_looks()
     assert await asyncio.wait_for(browser.who(), 5) != "nobody"
+
+
+async def test_nobody_who_leaves_waits_for_the_audit(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login_book, "LOGOUT_LIMIT_S", 0.1)
+    monkeypatch.setattr(login_book, "WRITE_LIMIT_S", 60)
+    browser = await world.login("leaves")
+    monkeypatch.setattr(world.hub.authenticator.book, "_store", Hanging())
+    response = await asyncio.wait_for(browser.get("/hub/logout"), 15)
+    assert response.code == 200
+    assert await browser.who() == "nobody"
+
+
+async def test_a_mistake_of_ours_is_not_told_as_a_database_that_is_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Mistaken(Hanging):
+        async def __aenter__(self) -> None:
+            raise ProgrammingError("SELECT nonsense", {}, Exception("no such column"))
+
+    monkeypatch.setattr(world.hub.authenticator.book, "_store", Mistaken())
+    browser = world.browser()
+    response = await browser.get(world.uni.login(await browser.begin("uni"), "unlucky"))
+    assert response.code == 500
 
 
 async def test_names_are_not_changed(world: World) -> None:
