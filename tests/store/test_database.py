@@ -9,9 +9,12 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 
 from kirzl_lab.store.apply import apply
-from kirzl_lab.store.database import Store
+from kirzl_lab.store.database import PATIENCE_S, Store
 from kirzl_lab.store.tables import Identity, Person
 from tests.store.conftest import ISSUERS, NOW, catalogue, log_in
+
+A_LOCK_STAYED_S = 30
+"""A wait that only a lock which nobody gives back takes, however slow the machine."""
 
 
 def person(hub_name: str) -> Person:
@@ -82,12 +85,10 @@ async def test_a_writer_that_gives_up_waiting_leaves_no_lock_behind(any_store: S
             async with asyncio.timeout(0.1), other.writing() as waiting:
                 waiting.add(person("anna"))
                 await waiting.flush()
-        assert time.monotonic() - begin < 1
-    begin = time.monotonic()
-    for store in (other, any_store, other):
-        async with store.writing() as session:
-            session.add(person(f"ben-{time.monotonic_ns()}"))
-    assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < PATIENCE_S, "it got away between two tries, not when patience was over"
+    for number, store in enumerate((other, any_store, other)):
+        async with asyncio.timeout(A_LOCK_STAYED_S), store.writing() as session:
+            session.add(person(f"ben-{number}"))
     assert await count(other) == 4
 
 
@@ -101,7 +102,7 @@ async def test_writers_in_line_do_not_keep_readers_out(any_store: Store) -> None
         await session.flush()
         line = [asyncio.create_task(write(number)) for number in range(12)]
         await asyncio.sleep(0)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE_S):  # after that the writers give up, and readers may come in
             await count(any_store)
     await asyncio.gather(*line)
     assert await count(any_store) == 13
