@@ -37,11 +37,15 @@ class Use:
         self.random = random.Random(seed)
         self.persons: dict[tuple[str, str], str] = {}
         self.bindings: set[tuple[str, str]] = set()
+        self.failures: list[Exception] = []
 
     def go_on(self, url: str, over: threading.Event) -> None:
-        with suppress(httpx.HTTPError, json.JSONDecodeError, StopIteration, AssertionError, KeyError):
-            while not over.is_set():
-                self._once(url, *self.random.choice(ACCOUNTS))
+        try:
+            with suppress(httpx.HTTPError, json.JSONDecodeError):  # a lab that is killed, and nothing else
+                while not over.is_set():
+                    self._once(url, *self.random.choice(ACCOUNTS))
+        except Exception as failure:
+            self.failures.append(failure)
 
     def _once(self, url: str, institution: str, account: str) -> None:
         person = Person(url)
@@ -55,6 +59,25 @@ class Use:
                     self.bindings.add((person.hub_name, "ml-101"))
         finally:
             person.close()
+
+
+class Work:
+    """What people keep in their homes: written before a kill, and to be there after the next start."""
+
+    def __init__(self, data: Path) -> None:
+        self.homes = data / "homes"
+        self.written: dict[Path, str] = {}
+
+    def write(self, moment: int, bindings: set[tuple[str, str]]) -> None:
+        for hub_name, space in bindings:
+            home = self.homes / hub_name / space / "work"
+            if home.is_dir():
+                path = home / f"notes-{moment}.txt"
+                self.written[path] = f"{hub_name} at moment {moment}\n"
+                path.write_text(self.written[path])
+
+    def is_there(self) -> None:
+        assert {path: path.read_text() for path in self.written} == self.written
 
 
 def kill(supervisor: "subprocess.Popen[str]", data: Path, everyone: bool) -> None:
@@ -74,8 +97,8 @@ def test_sigkill_at_random_moments(data: Path, start: Start) -> None:
     seed = int(os.environ.get("KIRZL_TEST_SEED") or random.randrange(2**32))
     print(f"seed {seed}: play this again with KIRZL_TEST_SEED={seed}")
     moments = random.Random(seed)
-    use = Use(seed)
-    for _ in range(MOMENTS):
+    use, work = Use(seed), Work(data)
+    for moment in range(MOMENTS):
         supervisor = start()
         everyone = moments.random() < 0.5
         if moments.random() < 0.5:
@@ -83,19 +106,25 @@ def test_sigkill_at_random_moments(data: Path, start: Start) -> None:
             kill(supervisor, data, everyone)
             continue
         url = running(data, supervisor)
+        work.is_there()
         over = threading.Event()
         people = [threading.Thread(target=use.go_on, args=(url, over)) for _ in range(2)]
         for thread in people:
             thread.start()
         time.sleep(moments.uniform(0, USE_S))  # the same
+        work.write(moment, set(use.bindings))
         kill(supervisor, data, everyone)
         over.set()
         for thread in people:
             thread.join()
+        if use.failures:
+            raise use.failures[0]
     last = start()
     url = running(data, last)
     assert cgroups_of(data) == []
     assert use.persons, "nobody ever got in: the moments prove nothing"
+    assert work.written, "nobody ever had a home: the moments prove nothing"
+    work.is_there()
     for (institution, account), hub_name in use.persons.items():
         person = Person(url)
         person.login(institution, account)

@@ -67,8 +67,8 @@ class Person:
         self.hub_name = ""
 
     def login(self, institution: str, account: str) -> httpx.Response:
-        """Log in through a demo institution; the page they land on."""
-        page = self.http.get(f"{self.lab_url}/hub/login/{institution}")
+        """Log in through a demo institution; the page they land on. Raises httpx.HTTPError when there is no form."""
+        page = self.http.get(f"{self.lab_url}/hub/login/{institution}").raise_for_status()
         form = login_form(page.text, account)
         landed = self.http.post(urljoin(str(page.url), form.action), data=form.fields)
         user = self.http.get(f"{self.lab_url}/hub/api/user", headers={"Referer": f"{self.lab_url}/hub/home"})
