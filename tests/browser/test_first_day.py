@@ -1,15 +1,21 @@
 """The first day in a real browser: from the login page to a notebook that ran a cell, and who does not get in."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.support.browser import launch, log_in, violations
+from tests.support.people import Person
 from tests.support.running_lab import RunningLab
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.laptop, pytest.mark.slow]
+
+
+ERROR = '.jp-OutputArea-output:is([data-mime-type*="error"], [data-mime-type*="stderr"])'
+"""What a cell that failed, or complained, leaves below itself."""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +51,18 @@ def test_a_student_runs_a_cell(demo_lab: RunningLab, page: Page) -> None:
     expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible()  # a cell that runs before is forgotten
     page.locator(".jp-CodeCell .cm-content").first.click()
     page.keyboard.press("Shift+Enter")
-    expect(page.locator(".jp-CodeCell").first.locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[1\]:?"))
+    ran = page.locator(".jp-CodeCell").first
+    expect(ran.locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[1\]:?"))
+    expect(ran.locator(ERROR)).to_have_count(0)
+    # And a cell of their own prints what it should.
+    new = page.locator(".jp-CodeCell").nth(1)
+    new.locator(".cm-content").click()
+    page.keyboard.press("ControlOrMeta+A")
+    page.keyboard.insert_text("print('sum:', sum(range(10)))")
+    page.keyboard.press("Shift+Enter")
+    expect(new.locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[2\]:?"))
+    expect(new.locator(".jp-OutputArea-output")).to_have_text(re.compile(r"^sum: 45\s*$"))
+    expect(page.locator(ERROR)).to_have_count(0)
     # Stop from My spaces.
     page.goto(f"{demo_lab.url}/hub/home")
     card.get_by_role("button", name=re.compile("Stop")).click()
@@ -75,14 +92,20 @@ def test_a_person_of_another_institution_gets_nowhere(demo_lab: RunningLab, page
     assert answer.status == 403
 
 
-def test_an_operator_finds_the_audit_of_both(demo_lab: RunningLab, page: Page) -> None:
+def test_an_operator_finds_the_audit_of_both(
+    demo_lab: RunningLab, page: Page, person: Callable[[str, str], Person]
+) -> None:
+    student, founder = person("uni", "student2"), person("startups", "founder")
+    assert student.start("ml-101", "cpu-small").status_code == 200
+    wait_until(lambda: (student.server("ml-101") or {}).get("ready"), "the student's server")
+    assert founder.start("dl-201", "cpu-medium").status_code == 403
     log_in(page, demo_lab.url, "Demo University", "operator")
     page.get_by_role("link", name="Audit").click()
     page.wait_for_url(re.compile(r"/services/lab/audit"))
-    page.goto(f"{demo_lab.url}/services/lab/audit?action=server-started")
-    expect(page.get_by_role("main").get_by_text("ml-101").first).to_be_visible()
-    page.goto(f"{demo_lab.url}/services/lab/audit?action=start-refused")
-    expect(page.get_by_role("main").get_by_text("dl-201").first).to_be_visible()
+    for who, space, action in ((student, "ml-101", "server-started"), (founder, "dl-201", "start-refused")):
+        page.goto(f"{demo_lab.url}/services/lab/audit?action={action}&person={who.hub_name}")
+        rows = page.get_by_role("main").get_by_role("row").filter(has_text=space)
+        expect(rows.first).to_be_visible()
 
 
 PAGES = [
