@@ -7,34 +7,26 @@ environment. A start is over when the server's `/api` and `/lab` answer. The las
 
 import argparse
 import json
+import os
 import secrets
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
+from bench._figures import spread
 from kirzl_lab.cli.ports import free_port
 from tests.support.people import Person
 from tests.support.running_lab import ROOT, lab
+from tests.support.waiting import wait_until
 
 LIMIT_S = 120.0
-PAUSE_S = 0.02
-
-
-def until(condition: Callable[[], bool], what: str, limit: float = LIMIT_S) -> None:
-    """Ask again and again until it is so, or raise `TimeoutError`."""
-    deadline = time.monotonic() + limit
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {limit:g} s")
-        time.sleep(PAUSE_S)  # a bench may look at the clock; a test may not
 
 
 def ours(starts: int) -> list[float]:
@@ -48,10 +40,10 @@ def ours(starts: int) -> list[float]:
             person.http.get(f"{running.url}/hub/home")
             begun = time.perf_counter()
             person.start("ml-101", "cpu-small")
-            until(lambda: answers(person.http, address), "our server")
+            wait_until(lambda: answers(person.http, address), "our server", LIMIT_S)
             times.append(time.perf_counter() - begun)
             person.stop("ml-101")
-            until(lambda: person.server("ml-101") is None or not person.server("ml-101")["ready"], "our stop")  # type: ignore[index]
+            wait_until(lambda: not (person.server("ml-101") or {}).get("ready"), "our stop", LIMIT_S)
         person.close()
         return times
 
@@ -66,10 +58,12 @@ def peer(starts: int) -> list[float]:
             for _ in range(starts):
                 begun = time.perf_counter()
                 http.post(f"{url}/hub/api/users/somebody/server").raise_for_status()
-                until(lambda: answers(http, f"{url}/user/somebody"), "the peer's server")
+                wait_until(lambda: answers(http, f"{url}/user/somebody"), "the peer's server", LIMIT_S)
                 times.append(time.perf_counter() - begun)
                 http.delete(f"{url}/hub/api/users/somebody/server").raise_for_status()
-                until(lambda: not http.get(f"{url}/hub/api/users/somebody").json()["servers"], "the peer's stop")
+                wait_until(
+                    lambda: not http.get(f"{url}/hub/api/users/somebody").json()["servers"], "the peer's stop", LIMIT_S
+                )
             return times
 
 
@@ -108,12 +102,13 @@ c.JupyterHub.load_roles = [{{"name": "bench", "services": ["bench"],
     hub = subprocess.Popen(
         [sys.executable, "-m", "jupyterhub", "-f", str(config)],
         cwd=folder,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},  # for jupyterhub-singleuser
         stdout=(folder / "log").open("w"),
         stderr=subprocess.STDOUT,
     )
     try:
         url = f"http://127.0.0.1:{port}"
-        until(lambda: reachable(f"{url}/hub/health"), "the peer")
+        wait_until(lambda: reachable(f"{url}/hub/health"), "the peer", LIMIT_S)
         yield url, token
     finally:
         hub.terminate()
@@ -128,15 +123,6 @@ def reachable(address: str) -> bool:
         return False
 
 
-def figures(times: list[float]) -> dict[str, float]:
-    """Median and 95th percentile (the nearest rank), in seconds."""
-    ranked = sorted(times)
-    return {
-        "p50_s": round(statistics.median(ranked), 2),
-        "p95_s": round(ranked[min(len(ranked) - 1, round(0.95 * len(ranked)))], 2),
-    }
-
-
 def main() -> None:
     """Run both and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -147,7 +133,7 @@ def main() -> None:
     mine, theirs = ours(starts), peer(starts)
     for name, times in (("kirzl-lab", mine), ("stock JupyterHub", theirs)):
         print(f"{name:18}", " ".join(f"{seconds:.2f}" for seconds in times))
-    print(json.dumps({"starts": starts, **figures(mine), "peer": figures(theirs)}))
+    print(json.dumps({"starts": starts, **spread(mine), "peer": spread(theirs)}))
 
 
 if __name__ == "__main__":
