@@ -12,7 +12,7 @@ ARGS ?=
 
 # Two recipes at once would write into one .venv.
 .NOTPARALLEL:
-.PHONY: help env env-test up down test test-fast lint fmt screenshots lock bench clean
+.PHONY: help env env-test up down test test-fast tools images onenode onenode-down lint fmt screenshots lock bench clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -59,13 +59,28 @@ up: env ## start the lab with its demo institutions; ARGS="--port 9000 --no-brow
 down: env ## end the lab; ARGS="--data DIR" as for up
 	@$(BIN)/kirzl-lab down $(ARGS)
 
+# -- a real Kubernetes on this machine (root on Debian, Go) --------------------------------------------------------
+
+tools: env-test ## build Kubernetes and its companions from pinned Go modules into the user's cache folder
+	@$(BIN)/python -m tools.onenode.build
+
+images: env-test ## build the container images that changed, load them where a cluster runs; REGISTRY=... pushes them
+	@$(BIN)/python -m images --load $(if $(REGISTRY),--push $(REGISTRY)) $(ARGS)
+
+onenode: tools ## start Kubernetes on this machine; see tools/onenode/README.md
+	@$(BIN)/python -m tools.onenode up
+
+onenode-down: ## end it; nothing of it stays
+	@$(BIN)/python -m tools.onenode down
+
 # -- work on it --------------------------------------------------------------------------------------------------
 
 test: env-test lint ## everything: format, lint, types, import rules and all tests
-	@marks="$$(.ci/needs)" && $(BIN)/pytest $${marks:+-m "$$marks"}
+	@marks="$$(.ci/needs)" && case "$$marks" in *cluster*) ;; *) $(MAKE) --no-print-directory tools images ;; esac && \
+		$(BIN)/pytest $${marks:+-m "$$marks"}
 
 test-fast: env-test ## the tests that need no root, no network and no second process: seconds
-	@$(BIN)/pytest -m "not (postgres or node or laptop or browser or slow)"
+	@$(BIN)/pytest -m "not (postgres or node or laptop or browser or cluster or slow)"
 
 lint: .venv/.dev ## format, lint, types, import rules
 	@$(BIN)/ruff format --check .
