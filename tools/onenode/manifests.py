@@ -12,7 +12,7 @@ from tools.onenode.network import DNS_SERVICE
 from tools.onenode.paths import VOLUMES
 from tools.onenode.programs import BY_NAME
 
-_FOLDER = Path(__file__).parent / "manifests"
+_FOLDER = Path(__file__).parent / "objects"
 DEPLOYMENTS = (
     ("kube-system", "coredns"),
     ("local-path-storage", "local-path-provisioner"),
