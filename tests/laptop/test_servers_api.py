@@ -60,8 +60,8 @@ def test_bad_requests_in_a_row_leave_the_hub_running_and_store_nothing(person: L
         assert message.endswith("."), f"{case}: {message}"
         assert "Traceback" not in message
     assert student.api("GET", f"/users/{student.hub_name}").json()["servers"] == {}
-    assert student.api("POST", address(student, "mine"), json={"user_options": GOOD}).status_code in (201, 202)
-    wait_until(lambda: (student.server("mine") or {}).get("ready"), "a good start after the bad ones")
+    assert student.api("POST", address(student, "ml-101"), json={"user_options": GOOD}).status_code in (201, 202)
+    wait_until(lambda: (student.server("ml-101") or {}).get("ready"), "a good start after the bad ones")
 
 
 def test_one_name_for_each_space_and_purpose(person: LogIn) -> None:
@@ -130,13 +130,13 @@ def test_a_name_is_taken_by_the_first_server_that_is_made(person: LogIn) -> None
 
 
 def test_the_audit_tells_starts_and_ends_once_and_by_whom(person: LogIn) -> None:
-    student, operator = person("uas", "student2"), person("uni", "operator")
+    student, operator = person("uas", "lecturer"), person("uni", "operator")
     options = {"space": "dl-201", "purpose": "work", "size": "cpu-medium"}
-    started = student.api("POST", address(student, "dl"), json={"user_options": options})
+    started = student.api("POST", address(student, "dl-201"), json={"user_options": options})
     assert started.status_code in (201, 202)
-    wait_until(lambda: (student.server("dl") or {}).get("ready"), "the start")
-    student.stop("dl")
-    wait_until(lambda: not (student.server("dl") or {}).get("ready"), "the end")
+    wait_until(lambda: (student.server("dl-201") or {}).get("ready"), "the start")
+    student.stop("dl-201")
+    wait_until(lambda: not (student.server("dl-201") or {}).get("ready"), "the end")
 
     def entries() -> list[tuple[str, str]]:
         operator.http.get(f"{operator.lab_url}/services/lab/people", headers={"Accept": "text/html"})  # logs in there

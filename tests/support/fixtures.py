@@ -1,4 +1,8 @@
-"""One demo lab for the whole test run, and people in it. Tests that change what others see start a lab of their own."""
+"""One demo lab for the whole test run, and people in it.
+
+What a person did is there for the tests that follow: the name of a server, once bound, stays. Tests start a space under
+the name that the page would choose (the space's), or take an account that no other test starts anything with.
+"""
 
 from collections.abc import Callable, Iterator
 
