@@ -12,7 +12,7 @@ ARGS ?=
 
 # Two recipes at once would write into one .venv.
 .NOTPARALLEL:
-.PHONY: help env env-test up down test test-fast tools images onenode onenode-down lint fmt screenshots lock bench clean
+.PHONY: help env env-test up down test test-cluster test-fast tools images onenode onenode-down lint fmt screenshots lock bench clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -76,8 +76,10 @@ onenode-down: ## end it; nothing of it stays
 # -- work on it --------------------------------------------------------------------------------------------------
 
 test: env-test lint ## everything: format, lint, types, import rules and all tests
-	@marks="$$(.ci/needs)" && case "$$marks" in *cluster*) ;; *) $(MAKE) --no-print-directory tools images ;; esac && \
-		$(BIN)/pytest $${marks:+-m "$$marks"}
+	@marks="$$(.ci/needs)" && $(BIN)/pytest -m "not cluster$${marks:+ and $$marks}"
+
+test-cluster: env-test tools images ## the tests on a real Kubernetes and of the images: root on Debian, Go, minutes
+	@$(BIN)/pytest -m cluster
 
 test-fast: env-test ## the tests that need no root, no network and no second process: seconds
 	@$(BIN)/pytest -m "not (postgres or node or laptop or browser or cluster or slow)"
