@@ -234,8 +234,8 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
         while True:
             changed = self._changed
             for step in self._steps[told:]:
+                told += 1  # not len(): a step may come while this one is being sent
                 yield {"progress": PROGRESS[step], "message": step.value}
-            told = len(self._steps)
             if self._told_all:
                 return
             await changed.wait()
