@@ -12,13 +12,17 @@ from kirzl_lab.catalog.values import (
     ADDRESS,
     IMAGE,
     RESOURCE,
+    RUNTIME_CLASS,
     SPACE_NAME,
     VARIABLE,
     ClaimName,
     ClaimNames,
     ClaimValue,
     Domains,
+    Hosts,
     Issuer,
+    Label,
+    LabelValue,
     Name,
     Names,
     OAuthScopes,
@@ -90,6 +94,25 @@ class Text(Model):
         return self.de if language == "de" else self.en
 
 
+class NetworkReach(StrEnum):
+    """What a server may reach besides the lab itself."""
+
+    NONE = "none"
+    PACKAGE_MIRRORS = "package-mirrors"
+    INTERNET = "internet"
+
+
+class Toleration(Model):
+    """A taint of nodes that servers may ignore, as in a pod's `tolerations`."""
+
+    key: Label = Field(description="The taint's key.")
+    operator: Literal["Exists", "Equal"] = Field(default="Exists", description="Equal compares the value, too.")
+    value: LabelValue | None = Field(default=None, description="The taint's value, with operator Equal.")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        default=None, description="The taint's effect; without it every effect."
+    )
+
+
 class Flavour(Model):
     """How a GPU is handed out."""
 
@@ -97,6 +120,15 @@ class Flavour(Model):
     share: Literal["whole", "mig", "shared"] = Field(description="A whole GPU, a MIG slice, or a share in time.")
     memory_gib: float = Field(gt=0, le=4096, description="GPU memory of one unit, in GiB.")
     watts: float = Field(gt=0, le=100_000, description="Power that one unit draws at full load, in watts.")
+    node_selector: dict[Label, LabelValue] = Field(
+        default_factory=dict, description="Labels of the nodes that have it, where the resource alone does not tell."
+    )
+    tolerations: tuple[Toleration, ...] = Field(
+        default=(), description="Taints of those nodes that its servers may ignore."
+    )
+    runtime_class: Annotated[str, StringConstraints(pattern=RUNTIME_CLASS)] | None = Field(
+        default=None, description="RuntimeClass of its servers, for example nvidia."
+    )
 
 
 class Size(Model):
@@ -106,6 +138,26 @@ class Size(Model):
     cpus: float = Field(gt=0, le=256, description="CPU limit, in cores.")
     memory_gib: float = Field(gt=0, le=4096, description="Memory limit, in GiB.")
     gpu: Name | None = Field(default=None, description="GPU flavour of which a server of this size holds one unit.")
+    guaranteed_cpus: float | None = Field(
+        default=None,
+        gt=0,
+        le=256,
+        description="Cores that a server in a cluster is sure of. By default a quarter of cpus.",
+    )
+    guaranteed_memory_gib: float | None = Field(
+        default=None,
+        gt=0,
+        le=4096,
+        description="Memory that a server in a cluster is sure of, in GiB. By default all of memory_gib.",
+    )
+
+    @field_validator("guaranteed_cpus", "guaranteed_memory_gib")
+    @classmethod
+    def _at_most_the_limit(cls, guaranteed: float | None, info: ValidationInfo) -> float | None:
+        limit = info.data.get(str(info.field_name).removeprefix("guaranteed_"))
+        if guaranteed is not None and limit is not None and guaranteed > limit:
+            raise ValueError(f"expected at most {limit:g}, the limit of this size")
+        return guaranteed
 
 
 class SizesFile(Model):
@@ -203,6 +255,16 @@ class LabFile(Model):
     )
     session_hours: int = Field(default=12, ge=1, le=168, description="How long a login lasts, in hours.")
     operators: tuple[Operator, ...] = Field(default=(), description="Who operates the lab.")
+    package_mirrors: Hosts = Field(
+        default=(),
+        description="Hosts that servers with network reach package-mirrors may ask, in a cluster.",
+    )
+    grace_minutes: int = Field(
+        default=10,
+        ge=0,
+        le=1440,
+        description="How long a server goes on after its person has lost the space, in minutes.",
+    )
 
 
 class CourseFile(Model):
@@ -220,6 +282,13 @@ class CourseFile(Model):
     sizes: Names = Field(min_length=1, description="Sizes that its members may choose.")
     default_size: Name = Field(description="The size that is chosen unless somebody chooses another.")
     storage_gib: int = Field(default=10, ge=1, le=10_000, description="Size of each member's home, in GiB.")
+    network_reach: NetworkReach = Field(
+        default=NetworkReach.NONE,
+        description="What its servers in a cluster may reach besides the lab: none, package-mirrors or internet.",
+    )
+    idle_hours: float = Field(
+        default=2, gt=0, le=168, description="A server in which nothing was done for so long ends by itself, in hours."
+    )
 
     @field_validator("ends")
     @classmethod

@@ -20,12 +20,20 @@ RESOURCE = r"^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?/[A-Za-z0-9](?:[A-Za-z0-9._-
 VARIABLE = r"^[A-Z][A-Z0-9_]{0,99}$"
 ADDRESS = r"^[^@\s<>,;]+@[^@\s<>,;]+$"
 IMAGE = r"^[a-z0-9][a-z0-9./:_-]{0,199}$"
+HOST = r"^\.?[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+$"
+LABEL = r"^(?:[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
+LABEL_VALUE = r"^(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$"
+RUNTIME_CLASS = r"^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$"
 DOMAIN = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+$"
 
 MEANING = {
     SPACE_NAME: "a name of at most 24 characters: a to z, 0 to 9 and single hyphens, a letter first, no hyphen at the end",
     CLAIM_NAME: "the name of a claim, for example email",
     DOMAIN: "a domain in lower case, for example uni.example",
+    HOST: "a host in lower case, for example packages.example, or with a dot in front everything below it",
+    LABEL: "the name of a Kubernetes label, for example nvidia.com/gpu.product",
+    LABEL_VALUE: "the value of a Kubernetes label: letters, digits, dots, hyphens and underscores",
+    RUNTIME_CLASS: "the name of a RuntimeClass, for example nvidia",
     RESOURCE: "a Kubernetes resource name, for example nvidia.com/gpu",
     VARIABLE: "the name of an environment variable, for example KIRZL_LAB_UNI_SECRET",
     ADDRESS: "an e-mail address, for example lab-help@uni.example",
@@ -84,6 +92,10 @@ def _as_asserted(value: str) -> str:
 
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 Issuer = Annotated[str, StringConstraints(max_length=500), AfterValidator(_issuer_address)]
+Label = Annotated[str, StringConstraints(pattern=LABEL)]
+LabelValue = Annotated[str, StringConstraints(pattern=LABEL_VALUE)]
+Host = Annotated[str, StringConstraints(pattern=HOST, max_length=253)]
+Hosts = Annotated[tuple[Host, ...], AfterValidator(_each_once)]
 Names = Annotated[tuple[Name, ...], AfterValidator(_each_once)]
 ClaimNames = Annotated[tuple[ClaimName, ...], AfterValidator(_each_once)]
 Domains = Annotated[tuple[Domain, ...], AfterValidator(_each_once)]

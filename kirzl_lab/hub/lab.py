@@ -106,7 +106,9 @@ class Lab:
                 space = await space_called(session, request.space)
                 roles = {member.space.name: member.role for member in await memberships(session, person.id)}
                 names = await bindings(session, person.id)
-                choice = decide(self._facts(person, space, roles.get(request.space), names), server_name, request)
+                identities = await self._identities(session, person)
+                facts = self._facts(person, identities, space, roles.get(request.space), names)
+                choice = decide(facts, server_name, request)
                 if bind and space is not None:
                     await self._bind(session, person, space, choice)
                 return choice
@@ -151,11 +153,15 @@ class Lab:
     async def _look(self, session: AsyncSession, person: Person) -> Sight:
         names = await bindings(session, person.id)
         members = await memberships(session, person.id)
-        identities = await session.scalars(select(Identity).where(Identity.person_id == person.id))
+        identities = await self._identities(session, person)
         return Sight(
-            facts=tuple(self._facts(person, member.space, member.role, names) for member in members),
+            facts=tuple(self._facts(person, identities, member.space, member.role, names) for member in members),
             asserted={identity.institution_name: identity.claims for identity in identities},
         )
+
+    async def _identities(self, session: AsyncSession, person: Person) -> list[Identity]:
+        query = select(Identity).where(Identity.person_id == person.id).order_by(Identity.last_login_at)
+        return list(await session.scalars(query))
 
     async def _person(self, session: AsyncSession, hub_name: str, *, lock: bool = False) -> Person:
         query = select(Person).where(Person.hub_name == hub_name)
@@ -168,32 +174,26 @@ class Lab:
             raise PersonBlocked(contact=self.catalogue.lab.contact)
         return person
 
-    def _facts(self, person: Person, space: Space | None, role: Role | None, names: list[Bound]) -> Facts:
+    def _facts(
+        self, person: Person, identities: list[Identity], space: Space | None, role: Role | None, names: list[Bound]
+    ) -> Facts:
         zone = UTC if space is None else CourseFile.model_validate(space.spec).zone
         return Facts(
             hub_name=person.hub_name,
+            institution=identities[-1].institution_name if identities else "",
             space=None if space is None else self._space_facts(space),
             role=role,
             bindings=[Binding(name.server_name, name.space, name.purpose) for name in names],
             sizes=self.catalogue.sizes,
+            flavours=self.catalogue.flavours,
             unavailable=self.unavailable,
             today=self.clock().astimezone(zone).date(),
         )
 
     def _space_facts(self, space: Space) -> SpaceFacts:
         file = CourseFile.model_validate(space.spec)
-        return SpaceFacts(
-            name=space.name,
-            title=Text(de=space.title_de, en=space.title_en),
-            description=file.description,
-            kind=space.kind,
-            term=file.term,
-            sizes=file.sizes,
-            default_size=file.default_size,
-            starts=file.starts,
-            ends=file.ends,
-            materials=self._materials(space),
-        )
+        title = Text(de=space.title_de, en=space.title_en)
+        return SpaceFacts.of(space.name, space.kind, title, file, self._materials(space))
 
     def _materials(self, space: Space) -> Path | None:
         folder = self.settings.courses / space.name / "materials"

@@ -1,7 +1,5 @@
 """The hub's spawner: the laptop's, with the lab's decision as its last check, and starts and ends in the audit."""
 
-from typing import Any
-
 from jupyterhub.utils import maybe_future
 
 from kirzl_lab.hub.lab import the_lab
@@ -21,10 +19,6 @@ class HubSpawner(LaptopSpawner):
     """Who asked for the end of this server: a hub name, the lab service, or None when it ended by itself."""
 
     _audited = False
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.flavours = the_lab().catalogue.flavours
 
     async def decide(self) -> Choice:
         """Judge what is about to start once more, with the membership of this moment; refusals are HTTP errors."""

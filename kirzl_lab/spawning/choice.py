@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from kirzl_lab.catalog.models import Role, Size, Text, is_space_name
+from kirzl_lab.catalog.models import CourseFile, Flavour, NetworkReach, Role, Size, Text, is_space_name
 from kirzl_lab.problems import (
     BadOptions,
     BadServerName,
@@ -61,6 +61,30 @@ class SpaceFacts:
     starts: date | None
     ends: date | None
     materials: Path | None
+    image: str
+    storage_gib: int
+    network_reach: NetworkReach
+    idle_hours: float
+
+    @classmethod
+    def of(cls, name: str, kind: str, title: Text, file: CourseFile, materials: Path | None = None) -> "SpaceFacts":
+        """The facts in what the catalogue says of the space."""
+        return cls(
+            name=name,
+            title=title,
+            description=file.description,
+            kind=kind,
+            term=file.term,
+            sizes=file.sizes,
+            default_size=file.default_size,
+            starts=file.starts,
+            ends=file.ends,
+            materials=materials,
+            image=file.image,
+            storage_gib=file.storage_gib,
+            network_reach=file.network_reach,
+            idle_hours=file.idle_hours,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +101,13 @@ class Facts:
     """Everything that a decision rests on, read at one moment."""
 
     hub_name: str
+    institution: str
+    """Through which the person logged in last."""
     space: SpaceFacts | None
     role: Role | None
     bindings: Sequence[Binding]
     sizes: Mapping[str, Size]
+    flavours: Mapping[str, Flavour]
     unavailable: Mapping[str, Phrase]
     """Size -> why it cannot be had on this machine or cluster."""
     today: date
@@ -100,6 +127,13 @@ class Choice:
     role: Role
     size_name: str
     size: Size
+    flavour: Flavour | None
+    """How the size's GPU is handed out; None for a size without one."""
+    institution: str
+    image: str
+    storage_gib: int
+    network_reach: NetworkReach
+    idle_hours: float
     materials_source: Path | None
 
     @property
@@ -162,6 +196,7 @@ def decide(facts: Facts, server_name: str, request: Request) -> Choice:
     if request.size in facts.unavailable:
         raise SizeUnavailable(size=request.size, reason=facts.unavailable[request.size])
     _must_be_its_name(facts.bindings, server_name, request)
+    size = facts.sizes[request.size]
     return Choice(
         hub_name=facts.hub_name,
         server_name=server_name,
@@ -171,7 +206,13 @@ def decide(facts: Facts, server_name: str, request: Request) -> Choice:
         purpose=request.purpose,
         role=role,
         size_name=request.size,
-        size=facts.sizes[request.size],
+        size=size,
+        flavour=facts.flavours[size.gpu] if size.gpu else None,
+        institution=facts.institution,
+        image=space.image,
+        storage_gib=space.storage_gib,
+        network_reach=space.network_reach,
+        idle_hours=space.idle_hours,
         materials_source=space.materials,
     )
 

@@ -23,7 +23,6 @@ from jupyterhub.spawner import SimpleLocalProcessSpawner, SpawnException
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from traitlets import Unicode, default
 
-from kirzl_lab.catalog.models import Flavour
 from kirzl_lab.problems import Phrase, SizeUnavailable
 from kirzl_lab.spawning import folders, gpu, limits, materials, processes, server_environment, server_log
 from kirzl_lab.spawning.choice import Choice
@@ -64,9 +63,6 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
 
     choice: Choice | None = None
     """What runs, or ran last, since this spawner was made."""
-
-    flavours: Mapping[str, Flavour] = {}
-    """The GPU flavours of the catalogue; the wiring subclass gives them."""
 
     _held_gpus: ClassVar[dict[str, str]] = {}
 
@@ -188,9 +184,9 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
         return await asyncio.to_thread(limiter.enter, name, cpus, memory)
 
     def _hold_gpu(self, choice: Choice) -> None:
-        if choice.size.gpu is None:
+        if choice.flavour is None:
             return
-        unit = gpu.free_unit(self.flavours[choice.size.gpu], gpu.detect(), self._held_gpus.values())
+        unit = gpu.free_unit(choice.flavour, gpu.detect(), self._held_gpus.values())
         if unit is None:
             problem = SizeUnavailable(size=choice.size_name, reason=Phrase(gpu.ALL_TAKEN))
             raise SpawnException(problem.text(), reason="gpu", status_code=problem.status)

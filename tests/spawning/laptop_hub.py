@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from kirzl_lab.catalog.models import Role, Size, Text
+from kirzl_lab.catalog.models import NetworkReach, Role, Size, Text
 from kirzl_lab.spawning.choice import Choice
 from kirzl_lab.spawning.laptop import LaptopSpawner
 
@@ -29,6 +29,12 @@ class TestSpawner(LaptopSpawner):
                 cpus=options.get("cpus", 1.0),
                 memory_gib=options.get("memory_gib", 1.0),
             ),
+            flavour=None,
+            institution="uni",
+            image="notebook",
+            storage_gib=5,
+            network_reach=NetworkReach.NONE,
+            idle_hours=options.get("idle_hours", 2.0),
             materials_source=Path(materials) if materials else None,
         )
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kirzl_lab.catalog.models import Role, Size, Text
+from kirzl_lab.catalog.models import NetworkReach, Role, Size, Text
 from kirzl_lab.spawning.choice import Choice
 
 SMALL = Size(title=Text(de="Klein", en="Small"), cpus=1.5, memory_gib=1)
@@ -18,6 +18,12 @@ CHOICE = Choice(
     role=Role.STUDENT,
     size_name="cpu-small",
     size=SMALL,
+    flavour=None,
+    institution="uni",
+    image="notebook",
+    storage_gib=5,
+    network_reach=NetworkReach.NONE,
+    idle_hours=2,
     materials_source=None,
 )
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kirzl_lab.catalog.models import Role, Size, Text, is_space_name
+from kirzl_lab.catalog.models import Flavour, NetworkReach, Role, Size, Text, is_space_name
 from kirzl_lab.problems import (
     BadOptions,
     BadServerName,
@@ -50,13 +50,20 @@ SPACE = SpaceFacts(
     starts=date(2026, 10, 1),
     ends=date(2027, 3, 31),
     materials=None,
+    image="notebook",
+    storage_gib=5,
+    network_reach=NetworkReach.NONE,
+    idle_hours=2,
 )
+FLAVOUR = Flavour(resource="nvidia.com/mig-1g.10gb", share="mig", memory_gib=10, watts=100)
 FACTS = Facts(
     hub_name="p2345678",
+    institution="uni",
     space=SPACE,
     role=Role.STUDENT,
     bindings=(),
     sizes={"cpu-small": SMALL, "gpu-slice": SLICE, "cpu-large": SMALL},
+    flavours={"slice": FLAVOUR},
     unavailable={"gpu-slice": Phrase("no GPU")},
     today=date(2026, 11, 1),
 )

@@ -75,18 +75,7 @@ def _own(member: Member, offered: set[str], request: Request) -> OwnSpace:
     space, file = member.space, CourseFile.model_validate(member.space.spec)
     title = Text(de=space.title_de, en=space.title_en)
     today: date = state_of(request).clock().astimezone(file.zone).date()
-    facts = SpaceFacts(
-        name=space.name,
-        title=title,
-        description=file.description,
-        kind=space.kind,
-        term=file.term,
-        sizes=file.sizes,
-        default_size=file.default_size,
-        starts=file.starts,
-        ends=file.ends,
-        materials=None,
-    )
+    facts = SpaceFacts.of(space.name, space.kind, title, file)
     return OwnSpace(
         name=space.name,
         kind=Kind(space.kind),
