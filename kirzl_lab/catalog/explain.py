@@ -65,6 +65,8 @@ def expected(model: type[BaseModel], refusal: Refusal, value: object = None) -> 
             words = f"{'a whole number' if slot.type is int else 'a number'}{in_range(slot)}"
         case "literal":
             words = one_of_or_meant(str(value or ""), map(str, get_args(slot.type)))
+        case "enum":
+            words = one_of_or_meant(str(value or ""), map(str, slot.type))
         case "model":
             words = f"a mapping with {', '.join(fields_at(model, refusal.loc))}"
         case _:
