@@ -28,6 +28,13 @@ settings.register_profile("ci", _patient, max_examples=200)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where a cluster runs already, tests can use it and leave it."""
+    parser.addoption(
+        "--keep-cluster", action="store_true", help="use the cluster that runs, and leave it; without what ends it"
+    )
+
+
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file without a connection, for tests to copy."""

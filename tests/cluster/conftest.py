@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,25 +12,32 @@ from tests.cluster.space import Space, onenode
 from tools.onenode import api, images, paths
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts what kills the cluster and ends it behind everything else."""
-    items.sort(key=lambda item: item.path.name == "test_lifecycle.py" and item.path.parent.name == "cluster")
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Puts what kills the cluster and ends it behind everything else, or leaves it out with --keep-cluster."""
+    ends_it = [item for item in items if item.path == Path(__file__).with_name("test_lifecycle.py")]
+    items[:] = [item for item in items if item not in ends_it]
+    if config.getoption("--keep-cluster"):
+        config.hook.pytest_deselected(items=ends_it)
+    else:
+        items += ends_it
 
 
 @pytest.fixture(scope="session")
-def before() -> traces.Traces:
+def before(request: pytest.FixtureRequest) -> traces.Traces:
     """What there was on the machine before the cluster."""
-    onenode("down")
+    if not request.config.getoption("--keep-cluster"):
+        onenode("down")
     return traces.now()
 
 
 @pytest.fixture(scope="session")
-def cluster(before: traces.Traces) -> Iterator[str]:
+def cluster(request: pytest.FixtureRequest, before: traces.Traces) -> Iterator[str]:
     """A cluster with the probe's image in it; what `up` printed."""
     said = onenode("up")
     images.load_programs((images.PROBE,))
     yield said
-    onenode("down")
+    if not request.config.getoption("--keep-cluster"):
+        onenode("down")
 
 
 @pytest.fixture
