@@ -7,6 +7,8 @@ from urllib.parse import urljoin
 
 import httpx
 
+from tests.support.localhost import Loopback
+
 
 @dataclass
 class Form:
@@ -63,7 +65,7 @@ class Person:
 
     def __init__(self, lab_url: str) -> None:
         self.lab_url = lab_url
-        self.http = httpx.Client(follow_redirects=True, timeout=30)
+        self.http = httpx.Client(follow_redirects=True, timeout=30, transport=Loopback())
         self.hub_name = ""
 
     def login(self, institution: str, account: str) -> httpx.Response:
@@ -77,6 +79,7 @@ class Person:
 
     def xsrf(self) -> str:
         """The XSRF token of this person's hub session."""
+        # Pages of user servers set cookies of that name for their own origins and paths.
         tokens = [cookie.value for cookie in self.http.cookies.jar if cookie.name == "_xsrf" and cookie.path == "/hub/"]
         assert tokens, "no XSRF cookie: visit a page of the hub first"
         return tokens[-1] or ""
