@@ -104,3 +104,127 @@ tolerations:
 {{- define "lab.secret" -}}
 {{ .Values.existingSecret | default "lab-secrets" }}
 {{- end }}
+
+{{/* "true" where the chart runs a PostgreSQL of its own. Takes $. */}}
+{{- define "lab.ownDatabase" -}}
+{{- if not (or .Values.database.url .Values.database.existingSecret) -}}true{{- end -}}
+{{- end }}
+
+{{/* One of the lab's own secrets as a variable of the same name: (dict "root" $ "name" "CONFIGPROXY_AUTH_TOKEN"). */}}
+{{- define "lab.secretVariable" -}}
+- name: {{ .as | default .name }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "lab.secret" .root }}
+      key: {{ .name }}
+{{- end }}
+
+{{/*
+What every process of the image `hub` is told. (dict "root" $ "database" NAME), NAME being the Secret that holds
+database.url.
+*/}}
+{{- define "lab.variables" -}}
+- name: KIRZL_LAB_HUB_CONFIG
+  value: /etc/kirzl-lab/hub_config
+- name: KIRZL_LAB_COURSES
+  value: /etc/kirzl-lab/courses
+- name: KIRZL_LAB_DATA
+  value: /var/lib/kirzl-lab
+- name: KIRZL_LAB_CLUSTER
+  value: /etc/kirzl-lab/cluster.json
+- name: KIRZL_LAB_PUBLIC_URL
+  value: {{ include "lab.publicUrl" .root | quote }}
+{{- if .root.Values.demo.enabled }}
+- name: KIRZL_LAB_DEMO_URL
+  value: {{ include "lab.demoUrl" .root | quote }}
+- name: KIRZL_LAB_UAS_SECRET # of a demo institution: everybody knows it
+  value: demo-secret-uas
+{{- end }}
+{{- if include "lab.ownDatabase" .root }}
+{{ include "lab.secretVariable" (dict "root" .root "name" "KIRZL_LAB_DATABASE_PASSWORD") }}
+- name: KIRZL_LAB_DATABASE_URL
+  value: postgresql+psycopg://postgres:$(KIRZL_LAB_DATABASE_PASSWORD)@postgres:5432/lab
+{{- else }}
+- name: KIRZL_LAB_DATABASE_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ .root.Values.database.existingSecret | default .database }}
+      key: KIRZL_LAB_DATABASE_URL
+{{- end }}
+{{- end }}
+
+{{/* Client secrets of institutions, for what checks or uses logins. Takes $. */}}
+{{- define "lab.institutionSecrets" -}}
+{{- with .Values.institutionSecrets -}}
+envFrom:
+  - secretRef:
+      name: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* Where the files of the lab are in a container, and the volumes behind: (dict "catalogue" NAME "cluster" NAME). */}}
+{{- define "lab.mounts" -}}
+{{- range list "lab" "sizes" "institutions" }}
+- name: catalogue
+  mountPath: /etc/kirzl-lab/hub_config/{{ . }}.yaml
+  subPath: {{ . }}.yaml
+  readOnly: true
+{{- end }}
+- name: cluster
+  mountPath: /etc/kirzl-lab/cluster.json
+  subPath: cluster.json
+  readOnly: true
+- name: courses
+  mountPath: /etc/kirzl-lab/courses
+- name: data
+  mountPath: /var/lib/kirzl-lab
+- name: tmp
+  mountPath: /tmp
+{{- end }}
+
+{{- define "lab.volumes" -}}
+- name: catalogue
+  configMap:
+    name: {{ .catalogue }}
+- name: cluster
+  configMap:
+    name: {{ .cluster }}
+- name: courses # applied to the lab database by `prepare`; nobody else reads them
+  emptyDir: {}
+- name: tmp
+  emptyDir: {}
+{{- end }}
+
+{{/* The files of the ConfigMaps `catalogue` and `cluster`; also what pods restart for. Take $. */}}
+{{- define "lab.catalogueFiles" -}}
+{{- range list "lab" "sizes" "institutions" }}
+{{ . }}.yaml: |
+  {{- get $.Values . | toYaml | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "lab.clusterFiles" -}}
+{{- $images := omit .Values.images.references "base" "hub" "proxy" "postgres" "egress" "demo-institutions" "grader" -}}
+{{- range list "notebook" "notebook-gpu" -}}
+{{- $images = set $images . (include "lab.image" (dict "root" $ "name" .)) -}}
+{{- end -}}
+{{- $site := dict
+  "namespace" .Release.Namespace
+  "release" .Release.Name
+  "images" $images
+  "image_pull_policy" .Values.images.pullPolicy
+  "image_pull_secrets" .Values.images.pullSecrets
+  "home_storage_class" .Values.storage.homeClass
+  "shared_storage_class" .Values.storage.sharedClass
+  "egress_proxy" (ternary "http://egress:3128" nil (eq (include "lab.egress" .) "true"))
+  "hub_url" "http://hub:8081"
+  "service_url" "http://service:8080"
+  "proxy_api_url" "http://proxy-api:8001"
+  "extra_routes" dict
+-}}
+{{- if .Values.demo.enabled -}}
+{{- $_ := set $site.extra_routes (printf "institutions.%s/" (include "lab.publicHost" .)) "http://demo-institutions:9400" -}}
+{{- end -}}
+cluster.json: |
+  {{- $site | toPrettyJson | nindent 2 }}
+{{- end }}
