@@ -1,4 +1,4 @@
-"""The environment of a server on a laptop: an allow-list, so that nothing secret of the hub can be in it.
+"""The environment of a server: an allow-list, so that nothing secret of the hub can be in it.
 
 JupyterHub adds its own variables (JUPYTERHUB_API_TOKEN is the server's own token). Everything of Jupyter, IPython and
 the shell lies in the server's folder, so that the machine's own settings of whoever runs the lab do not leak in.
@@ -32,20 +32,26 @@ JUPYTER = Path(__file__).with_name("jupyter")
 
 
 def of(choice: Choice, home: Path, hub_home: str, hub: Mapping[str, str]) -> dict[str, str]:
-    """What a server is told besides JupyterHub's own variables; `hub` is the environment of the hub."""
+    """What a server on a laptop is told besides JupyterHub's own variables; `hub` is the environment of the hub."""
+    return everywhere(choice, home, hub_home) | {
+        "PATH": _path(hub.get("PATH", os.defpath)),
+        **({"VIRTUAL_ENV": sys.prefix} if sys.prefix != sys.base_prefix else {}),
+        "JUPYTER_CONFIG_PATH": str(JUPYTER),
+        "JUPYTER_PATH": str(JUPYTER),
+    }
+
+
+def everywhere(choice: Choice, home: Path, hub_home: str) -> dict[str, str]:
+    """What every server is told, on a laptop and in a cluster; `hub_home` is the address of My spaces."""
     jupyter_data = home / ".local" / "share" / "jupyter"
     threads = str(max(1, math.ceil(choice.size.cpus)))
     return {
         "HOME": str(home),
         "USER": choice.hub_name,
         "SHELL": "/bin/bash",
-        "PATH": _path(hub.get("PATH", os.defpath)),
-        **({"VIRTUAL_ENV": sys.prefix} if sys.prefix != sys.base_prefix else {}),
         "JUPYTER_CONFIG_DIR": str(home / ".jupyter"),
         "JUPYTER_DATA_DIR": str(jupyter_data),
         "JUPYTER_RUNTIME_DIR": str(jupyter_data / "runtime"),
-        "JUPYTER_CONFIG_PATH": str(JUPYTER),
-        "JUPYTER_PATH": str(JUPYTER),
         "IPYTHONDIR": str(home / ".ipython"),
         # More threads than cores only wait for each other, above all under a CPU limit.
         "OMP_NUM_THREADS": threads,
@@ -57,6 +63,7 @@ def of(choice: Choice, home: Path, hub_home: str, hub: Mapping[str, str]) -> dic
         "KIRZL_LAB_SIZE_TITLE_EN": choice.size.title.en,
         "KIRZL_LAB_PURPOSE": choice.purpose,
         "KIRZL_LAB_HOME_URL": hub_home,
+        "KIRZL_LAB_IDLE_HOURS": f"{choice.idle_hours:g}",
     }
 
 
