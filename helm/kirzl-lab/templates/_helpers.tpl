@@ -162,14 +162,23 @@ envFrom:
 {{- end }}
 {{- end }}
 
-{{/* Where the files of the lab are in a container, and the volumes behind: (dict "catalogue" NAME "cluster" NAME). */}}
+{{/*
+Where the files of the lab are in a container, and the volumes behind: (dict "catalogue" NAME "cluster" NAME). The files
+are mounted one by one, since jupyterhub_config.py of the image is in the same folder.
+*/}}
 {{- define "lab.mounts" -}}
-{{- range list "lab" "sizes" "institutions" }}
 - name: catalogue
-  mountPath: /etc/kirzl-lab/hub_config/{{ . }}.yaml
-  subPath: {{ . }}.yaml
+  mountPath: /etc/kirzl-lab/hub_config/lab.yaml
+  subPath: lab.yaml
   readOnly: true
-{{- end }}
+- name: catalogue
+  mountPath: /etc/kirzl-lab/hub_config/sizes.yaml
+  subPath: sizes.yaml
+  readOnly: true
+- name: catalogue
+  mountPath: /etc/kirzl-lab/hub_config/institutions.yaml
+  subPath: institutions.yaml
+  readOnly: true
 - name: cluster
   mountPath: /etc/kirzl-lab/cluster.json
   subPath: cluster.json
@@ -197,10 +206,12 @@ envFrom:
 
 {{/* The files of the ConfigMaps `catalogue` and `cluster`; also what pods restart for. Take $. */}}
 {{- define "lab.catalogueFiles" -}}
-{{- range list "lab" "sizes" "institutions" }}
-{{ . }}.yaml: |
-  {{- get $.Values . | toYaml | nindent 2 }}
-{{- end }}
+lab.yaml: |
+  {{- toYaml .Values.lab | nindent 2 }}
+sizes.yaml: |
+  {{- toYaml .Values.sizes | nindent 2 }}
+institutions.yaml: |
+  {{- toYaml .Values.institutions | nindent 2 }}
 {{- end }}
 
 {{- define "lab.clusterFiles" -}}
