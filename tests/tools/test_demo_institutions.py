@@ -57,10 +57,10 @@ class Demo:
         return self.process.communicate(timeout=10)[1]
 
 
-def start(keys: Path, **environment: str) -> Demo:
+def start(keys: Path, *more: str, **environment: str) -> Demo:
     port = free_port()
     base = f"http://localhost:{port}"
-    options = ["--base-url", base, "--port", str(port), "--keys", str(keys)]
+    options = ["--base-url", base, "--port", str(port), "--keys", str(keys), *more]
     options += ["--redirect-base", "http://localhost:8000", "--redirect-base", "http://lab.localhost:8000"]
     process = subprocess.Popen(
         command(*options),
@@ -342,6 +342,12 @@ def test_refuses_to_start(option: str, value: str) -> None:
     assert done.returncode == 1
     assert re.fullmatch(r"demo institutions: .*" + re.escape(option) + r".*\n", done.stderr)
     assert done.stdout == ""
+
+
+def test_in_a_pod_they_listen_on_its_address(tmp_path: Path) -> None:
+    demo = start(tmp_path / "keys.json", "--host", "0.0.0.0", KUBERNETES_SERVICE_HOST="10.0.0.1")
+    demo.stop()
+    assert urlsplit(demo.announced["listening"]).hostname == "0.0.0.0"
 
 
 def test_a_taken_port_is_told_in_a_sentence(demo: Demo) -> None:
