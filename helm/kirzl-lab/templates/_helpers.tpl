@@ -110,13 +110,16 @@ tolerations:
 {{- if not (or .Values.database.url .Values.database.existingSecret) -}}true{{- end -}}
 {{- end }}
 
-{{/* One of the lab's own secrets as a variable of the same name: (dict "root" $ "name" "CONFIGPROXY_AUTH_TOKEN"). */}}
+{{/* One of the lab's own secrets as a variable: (dict "root" $ "name" "CONFIGPROXY_AUTH_TOKEN"); "as" names it otherwise. */}}
 {{- define "lab.secretVariable" -}}
 - name: {{ .as | default .name }}
   valueFrom:
     secretKeyRef:
       name: {{ include "lab.secret" .root }}
       key: {{ .name }}
+      {{- if eq .name "KIRZL_LAB_METRICS_TOKEN" }}
+      optional: true # without it there are no metrics
+      {{- end }}
 {{- end }}
 
 {{/*
