@@ -24,6 +24,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "hub/spaces.py": ("ROLE_TITLES", "sentences", "words"),
     "service/words.py": ("ROLES", "KINDS", "VERBS", "SENTENCES", "OPERATORS_ROSTER", "DETAILS", "ACTORS", "UNKNOWN"),
     "spawning/gpu.py": ("NO_GPU", "NO_SLICE", "NO_WHOLE", "ALL_TAKEN"),
+    "spawning/last_words.py": ("IDLE_HOURS", "IDLE_MINUTES"),
     "spawning/laptop.py": (
         "OUT_OF_MEMORY",
         "ENDED_ITSELF",

@@ -29,6 +29,11 @@ def log_file(data: Path, choice: Choice) -> Path:
     return data / "logs" / "servers" / f"{_part(choice.hub_name)}.{_part(choice.server_name)}.log"
 
 
+def last_words_file(data: Path, hub_name: str, server_name: str) -> Path:
+    """Where a server leaves why it ended by itself; the file is there only after such an end."""
+    return data / "logs" / "servers" / f"{_part(hub_name)}.{_part(server_name)}.ended"
+
+
 def make_private(folder: Path, data: Path) -> None:
     """Make `folder` and what is missing between it and `data`, and close all of it to other people (0700)."""
     below = folder.relative_to(data)

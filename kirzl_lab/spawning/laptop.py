@@ -24,7 +24,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from traitlets import Unicode, default
 
 from kirzl_lab.problems import Phrase, SizeUnavailable
-from kirzl_lab.spawning import folders, gpu, limits, materials, processes, server_environment, server_log
+from kirzl_lab.spawning import folders, gpu, last_words, limits, materials, processes, server_environment, server_log
 from kirzl_lab.spawning.choice import Choice
 
 READY_POLL_S = 0.05
@@ -58,8 +58,8 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
 
     data_folder = Unicode(config=True, help="The lab's state. By default what KIRZL_LAB_DATA says.")
 
-    last_end: str | None = None
-    """Why the last server under this name ended, where nobody stopped it (an English message id)."""
+    last_end: Phrase | None = None
+    """Why the last server under this name ended, where nobody stopped it."""
 
     choice: Choice | None = None
     """What runs, or ran last, since this spawner was made."""
@@ -110,6 +110,10 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
         """The lab's data folder."""
         return Path(self.data_folder).absolute()
 
+    @property
+    def _last_words(self) -> Path:
+        return folders.last_words_file(self.data, self.user.name, self.name)
+
     async def decide(self) -> Choice:
         """What starts now: the last check, with the membership of this moment. Raises `HTTPError`s for refusals."""
         raise NotImplementedError
@@ -155,6 +159,7 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
         self.cmd = [*limit, *seal, sys.executable, "-P", "-m", "kirzl_lab.spawning.server"]
         self.args = ["--allow-root"] if os.geteuid() == 0 else []
         with await asyncio.to_thread(server_log.open_new, folders.log_file(self.data, choice), self.data) as log:
+            self._last_words.unlink(missing_ok=True)
             self.popen_kwargs = {"cwd": str(home), "stdout": log, "stderr": log, "stdin": subprocess.DEVNULL}
             address: tuple[str, int] = await super().start()
         self._born = processes.started(self.pid) or 0.0
@@ -199,7 +204,8 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
             status = await self.poll()
             if status is not None:
                 await self._say_why(choice, f"it ended with status {status}")
-                raise SpawnException(self.last_end or NOT_STARTED, reason="server", status_code=500)
+                why = self.last_end.message if self.last_end else NOT_STARTED
+                raise SpawnException(why, reason="server", status_code=500)
             await asyncio.sleep(READY_POLL_S)
 
     async def _say_why(self, choice: Choice, what: str) -> None:
@@ -220,7 +226,8 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
         hub_home = (self.public_hub_url or self.hub.base_url).rstrip("/") + "/home"
         ours = server_environment.of(self.choice, Path(self.home_dir), hub_home, os.environ)
         unit = self._held_gpus.get(self._log_name)
-        return env | ours | gpu.environment(unit) | {processes.MARK: self._mark}
+        words = {last_words.VARIABLE: str(self._last_words)}
+        return env | ours | gpu.environment(unit) | words | {processes.MARK: self._mark}
 
     # -- progress ----------------------------------------------------------------------------------------------
 
@@ -279,7 +286,9 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
         limiter = limits.detect()
         starved = name is not None and await asyncio.to_thread(limiter.out_of_memory, name)
         if status and not self._stopping:
-            self.last_end = OUT_OF_MEMORY if starved else None if self._starting else ENDED_ITSELF
+            self.last_end = Phrase(OUT_OF_MEMORY) if starved else None if self._starting else Phrase(ENDED_ITSELF)
+        elif not self._stopping:
+            self.last_end = await asyncio.to_thread(last_words.left_in, self._last_words)
         await self._end_family(STRAGGLER_PATIENCE_S)
         if name is not None:
             await asyncio.to_thread(limiter.leave, name)
@@ -302,7 +311,7 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
         state: dict[str, Any] = super().get_state()
         if self.pid:
             state |= {"born": self._born, "mark": self._mark, "limits": self._limits_name}
-        return state | ({"last_end": self.last_end} if self.last_end else {})
+        return state | last_words.remember(self.last_end)
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up what JupyterHub remembered."""
@@ -310,7 +319,7 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
         self._born = float(state.get("born", 0.0))
         self._mark = str(state.get("mark", ""))
         self._limits_name = state.get("limits")
-        self.last_end = state.get("last_end")
+        self.last_end = last_words.remembered(state)
 
     def clear_state(self) -> None:
         """Forget the server; how it ended is kept until the next start."""

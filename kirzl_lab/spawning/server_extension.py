@@ -1,7 +1,7 @@
-"""Runs inside a person's server: tells JupyterLab which space and size this is, and the way back.
+"""Runs inside a person's server: tells JupyterLab which space and size this is, and the way back; ends it for lack of work.
 
 Jupyter Server loads extensions in the order of their names, so JupyterHub's and JupyterLab's own are there before it.
-It imports nothing, so that a server starts as fast with it as without.
+It imports nothing that is not there already, so that a server starts as fast with it as without.
 """
 
 import os
@@ -15,6 +15,7 @@ VARIABLES: Mapping[str, str] = {
     "kirzlSizeTitleEn": "KIRZL_LAB_SIZE_TITLE_EN",
     "kirzlPurpose": "KIRZL_LAB_PURPOSE",
     "kirzlHomeUrl": "KIRZL_LAB_HOME_URL",
+    "kirzlIdleHours": "KIRZL_LAB_IDLE_HOURS",
 }
 """Key of JupyterLab's page configuration -> environment variable. The extension in the page reads the keys."""
 
@@ -48,3 +49,6 @@ def _load_jupyter_server_extension(server: Any) -> None:
     settings = server.web_app.settings
     settings.setdefault("page_config_data", {}).update(page_config(os.environ))
     settings["page_config_hook"] = with_language(settings.get("page_config_hook"))
+    from kirzl_lab.spawning import idle  # noqa: PLC0415 - needs Jupyter Server, which has been imported by now
+
+    idle.install(server, os.environ)

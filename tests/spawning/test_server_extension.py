@@ -28,6 +28,7 @@ def test_every_variable_is_one_that_the_spawner_sets() -> None:
         "kirzlSizeTitleEn": "Small",
         "kirzlPurpose": "work",
         "kirzlHomeUrl": "/hub/home",
+        "kirzlIdleHours": "2",
     }
 
 

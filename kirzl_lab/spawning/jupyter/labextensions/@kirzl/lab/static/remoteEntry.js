@@ -1,4 +1,5 @@
-// Which space and size this server is, and the way back, in JupyterLab's top bar.
+// Which space and size this server is, and the way back, in JupyterLab's top bar; and a word before it ends for lack of
+// work.
 //
 // Written by hand as what JupyterLab loads: a Module Federation container with `init` and `get`
 // (docs/decisions/0401-jupyterlab-extension-without-a-bundler.md). What it shows comes from the page
@@ -7,9 +8,25 @@
   'use strict';
 
   const WORDS = {
-    en: { back: 'My spaces', label: 'Space and size', preview: 'Preview as a student' },
-    de: { back: 'Meine Bereiche', label: 'Bereich und Größe', preview: 'Vorschau als Studierende' }
+    en: {
+      back: 'My spaces',
+      label: 'Space and size',
+      preview: 'Preview as a student',
+      ends: time => `Nothing has been done on this server for a while, so it ends at ${time}. Your files are kept.`,
+      here: 'I am still here'
+    },
+    de: {
+      back: 'Meine Bereiche',
+      label: 'Bereich und Größe',
+      preview: 'Vorschau als Studierende',
+      ends: time => `Auf diesem Server ist länger nichts geschehen; er endet um ${time} Uhr. Ihre Dateien bleiben erhalten.`,
+      here: 'Ich bin noch da'
+    }
   };
+
+  const IDLE_URL = 'kirzl-lab/idle'; // kirzl_lab/spawning/idle.py
+  const ASK_EVERY_S = 60;
+  const ASK_AGAIN_S = 10; // while a warning is shown, so that it goes soon after somebody works again
 
   const STYLE = `
     .kirzl-where { display: flex; align-items: center; justify-content: flex-end; gap: 8px; min-width: 0;
@@ -59,7 +76,7 @@
     return node;
   };
 
-  const plugin = Widget => ({
+  const where = Widget => ({
     id: '@kirzl/lab:where',
     description: 'Shows the space and the size of this server, and the way back to My spaces.',
     autoStart: true,
@@ -76,6 +93,54 @@
     }
   });
 
+  const idle = (Notification, ServerConnection) => ({
+    id: '@kirzl/lab:idle',
+    description: 'Tells people before their server ends because nothing was done on it.',
+    autoStart: true,
+    activate: app => {
+      const config = pageConfig();
+      if (!config.kirzlIdleHours) {
+        return;
+      }
+      const language = languageOf(config);
+      const words = WORDS[language];
+      const settings = app.serviceManager.serverSettings;
+      let shown = '';
+      let timer = 0;
+
+      const show = standing => {
+        if (shown && !standing.warn) {
+          Notification.dismiss(shown);
+          shown = '';
+        } else if (standing.warn && !shown) {
+          const end = new Date(Date.now() + standing.left_s * 1000);
+          const time = end.toLocaleTimeString(language, { hour: '2-digit', minute: '2-digit' });
+          shown = Notification.warning(words.ends(time), {
+            autoClose: false,
+            actions: [{ label: words.here, displayType: 'accent', callback: () => ask('POST') }]
+          });
+        }
+      };
+
+      const ask = async method => {
+        window.clearTimeout(timer);
+        let next = ASK_EVERY_S;
+        try {
+          const response = await ServerConnection.makeRequest(settings.baseUrl + IDLE_URL, { method }, settings);
+          if (response.ok) {
+            const standing = await response.json();
+            show(standing);
+            next = standing.warn ? ASK_AGAIN_S : Math.min(ASK_EVERY_S, standing.warn_in_s);
+          }
+        } catch {
+          // The server or the network is away: JupyterLab says so itself.
+        }
+        timer = window.setTimeout(() => ask('GET'), Math.max(1, next) * 1000);
+      };
+      void ask('GET');
+    }
+  });
+
   /** The module of that name that JupyterLab shares; there is one version of it. */
   const sharedModule = async name => (await Object.values(shared[name])[0].get())();
 
@@ -86,7 +151,9 @@
     },
     get: async () => {
       const { Widget } = await sharedModule('@lumino/widgets');
-      const made = { __esModule: true, default: plugin(Widget) };
+      const { Notification } = await sharedModule('@jupyterlab/apputils');
+      const { ServerConnection } = await sharedModule('@jupyterlab/services');
+      const made = { __esModule: true, default: [where(Widget), idle(Notification, ServerConnection)] };
       return () => made;
     }
   };
