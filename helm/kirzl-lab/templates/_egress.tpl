@@ -4,8 +4,8 @@
 http_port 3128
 visible_hostname egress
 
+# -n: an address is not looked up backwards, or whoever owns it could give it a name of the list.
 {{- range include "egress.mirrors" . | fromJsonArray }}
-# -n: an address is not looked up backwards, or whoever owns it could call it as he likes.
 acl mirrors dstdomain -n {{ . }}
 {{- end }}
 {{- range .Values.network.privateMirrors }}
@@ -32,7 +32,7 @@ http_access deny !CONNECT !port80
 # Before the lines below, which ask the DNS: names that are not listed are not asked for.
 http_access deny !mirrors
 # A name that is listed may mean an address inside, by mistake or on purpose.
-http_access deny inside !ours
+http_access deny inside{{ if .Values.network.privateMirrors }} !ours{{ end }}
 http_access allow mirrors
 http_access deny all
 

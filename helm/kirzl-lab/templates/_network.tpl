@@ -157,16 +157,6 @@ reserved; and the address at which Azure's machines find their host. Then the AP
 {{- if or .Values.database.url .Values.database.existingSecret -}}true{{- end -}}
 {{- end }}
 
-{{/* A rule, where the site has monitoring: it may come to this port, (list $ PORT). */}}
-{{- define "network.monitoringRule" -}}
-{{- $ports := include "network.tcp" (rest .) -}}
-{{- with (first .).Values.network.monitoring -}}
-- ports: {{ $ports }}
-  from:
-    {{- toYaml . | nindent 4 }}
-{{- end }}
-{{- end }}
-
 {{/* The ports of the institutions' issuers, as a JSON list: 443, and those that their addresses name. Takes $. */}}
 {{- define "network.issuerPorts" -}}
 {{- $ports := list 443 -}}
