@@ -19,6 +19,8 @@ class Keys:
     """Encrypts what JupyterHub keeps of a login."""
     proxy_token: str
     service_token: str
+    metrics_token: str
+    """With it Prometheus reads metrics."""
     cookie_secret_file: Path
     """JupyterHub reads this one itself."""
 
@@ -31,6 +33,7 @@ def keys_in(folder: Path) -> Keys:
         crypt_key=_key(folder / "crypt_key"),
         proxy_token=_key(folder / "proxy_token"),
         service_token=_key(folder / "service_token"),
+        metrics_token=_key(folder / "metrics_token"),
         cookie_secret_file=cookie_secret_file,
     )
 

@@ -167,6 +167,7 @@ def _hub_environment(ports: Ports, keys: Keys) -> dict[str, str]:
         "JUPYTERHUB_CRYPT_KEY": keys.crypt_key,
         "CONFIGPROXY_AUTH_TOKEN": keys.proxy_token,
         "KIRZL_LAB_SERVICE_TOKEN": keys.service_token,
+        "KIRZL_LAB_METRICS_TOKEN": keys.metrics_token,
         "KIRZL_LAB_PROXY_API_URL": f"http://{HOST}:{ports.proxy_api}",
         "KIRZL_LAB_HUB_PORT": str(ports.hub),
         "KIRZL_LAB_SERVICE_URL": f"http://{HOST}:{ports.service}",
@@ -177,6 +178,7 @@ def _hub_environment(ports: Ports, keys: Keys) -> dict[str, str]:
 def _service_environment(ports: Ports, keys: Keys) -> dict[str, str]:
     return {
         "JUPYTERHUB_API_TOKEN": keys.service_token,
+        "KIRZL_LAB_METRICS_TOKEN": keys.metrics_token,
         "JUPYTERHUB_API_URL": f"http://{HOST}:{ports.hub}/hub/api",
         "JUPYTERHUB_BASE_URL": "/",
         "JUPYTERHUB_SERVICE_NAME": "lab",

@@ -8,6 +8,8 @@ import asyncio
 import os
 import sqlite3
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +45,15 @@ async def apply_to(
         return await apply(store, catalogue, issuers(catalogue, demo_url), now=now, dry_run=dry_run)
     finally:
         await store.close()
+
+
+def told(changes: Sequence[Change]) -> list[str]:
+    """The changes as lines for a log: rows of rosters are counted, since they name people."""
+    rows = Counter((change.action, change.space) for change in changes if "claim" in change.detail)
+    return [
+        *(str(change) for change in changes if "claim" not in change.detail),
+        *(f"{action}: {number} of {space or 'the lab'}" for (action, space), number in rows.items()),
+    ]
 
 
 def refuse_damaged(data: Path) -> None:
@@ -83,7 +94,7 @@ def prepare(settings: Settings) -> int:
     except (Problem, ValueError) as problem:
         print(problem)
         return Exit.CANNOT
-    print("\n".join(map(str, changes)) or "The lab knows this catalogue already.")
+    print("\n".join(told(changes)) or "The lab knows this catalogue already.")
     if not institutions:
         print(NOBODY)
     return Exit.OK

@@ -5,11 +5,14 @@ from typing import Any
 from tornado.web import StaticFileHandler
 
 from kirzl_lab.federation.authenticator import LabAuthenticator
-from kirzl_lab.hub import pages, servers, spaces
+from kirzl_lab.federation.institutions import LoginInstitution
+from kirzl_lab.federation.refusals import Refused, Unreachable
+from kirzl_lab.hub import metrics, pages, servers, spaces
 from kirzl_lab.hub.lab import the_lab
 from kirzl_lab.hub.pages import LabPage
 from kirzl_lab.hub.session import mend
 from kirzl_lab.look import STATIC
+from kirzl_lab.problems import Problem
 
 
 class HubAuthenticator(LabAuthenticator):
@@ -28,10 +31,24 @@ class HubAuthenticator(LabAuthenticator):
         self.login_start = _dressed(self.login_start)
         self.login_callback = _dressed(self.login_callback)
         self.logout_page = _dressed(self.logout_page)
+        metrics.prepare(self.institutions, lab.catalogue.sizes)
+
+    async def authenticate(self, handler: Any, data: Any) -> dict[str, Any]:
+        """Federation's, counted."""
+        model = await super().authenticate(handler, data)
+        metrics.LOGINS.labels(data.attempt.institution, metrics.Login.OK).inc()
+        return model
+
+    def told(self, institution: LoginInstitution, error: Refused | Unreachable | Problem, language: str) -> Problem:
+        """Federation's, counted: it is asked once for every login that fails."""
+        problem = super().told(institution, error, language)
+        metrics.LOGINS.labels(institution.name, metrics.login_outcome(error, problem)).inc()
+        return problem
 
     def get_handlers(self, app: Any) -> list[tuple[Any, ...]]:
         """Login, My spaces, the API for servers, and the hub's remaining pages."""
         mend(app.db)
+        metrics.RUNNING.look_at(app, the_lab().catalogue.sizes)
         return [
             *super().get_handlers(app),
             (r"/home", spaces.MySpaces),

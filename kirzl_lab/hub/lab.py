@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import select
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from kirzl_lab import metrics
 from kirzl_lab.catalog.loader import load
 from kirzl_lab.catalog.models import Catalogue, CourseFile, Role, Text
 from kirzl_lab.federation.institutions import LoginInstitution, login_institutions
@@ -79,11 +80,11 @@ class Lab:
 
     def writing(self) -> AbstractAsyncContextManager[AsyncSession]:
         """A session that writes; `LabDatabaseAway` when the lab database does not answer within a second."""
-        return _limited(self.store.writing())
+        return _limited(self.store.writing(), "write")
 
     def reading(self) -> AbstractAsyncContextManager[AsyncSession]:
         """A session that reads; `LabDatabaseAway` when the lab database does not answer within a second."""
-        return _limited(self.store.reading())
+        return _limited(self.store.reading(), "read")
 
     async def viewer(self, hub_name: str) -> Viewer | None:
         """The person with that hub name, as the navigation bar needs them; None when the lab does not know them."""
@@ -248,9 +249,13 @@ def the_lab() -> Lab:
 
 
 @asynccontextmanager
-async def _limited(context: AbstractAsyncContextManager[AsyncSession]) -> AsyncIterator[AsyncSession]:
+async def _limited(
+    context: AbstractAsyncContextManager[AsyncSession], access: Literal["read", "write"]
+) -> AsyncIterator[AsyncSession]:
     try:
-        async with asyncio.timeout(DATABASE_LIMIT_S), context as session:
-            yield session
+        with metrics.database(access):
+            async with asyncio.timeout(DATABASE_LIMIT_S), context as session:
+                yield session
     except (TimeoutError, PoolTimeoutError, OperationalError, InterfaceError, OSError) as error:
+        metrics.DATABASE_AWAY.inc()
         raise LabDatabaseAway() from error

@@ -8,6 +8,7 @@ from jupyterhub.handlers.base import BaseHandler, UserUrlHandler
 from jupyterhub.utils import url_path_join
 from tornado import web
 
+from kirzl_lab import logs, metrics
 from kirzl_lab.hub.lab import Viewer, the_lab
 from kirzl_lab.look import CONTENT_SECURITY, i18n
 from kirzl_lab.problems import LabDatabaseAway, NotFound, Problem
@@ -26,6 +27,7 @@ class LabPage:
         """Find out who looks, for the navigation bar; a lab database that is away costs only the operator's links."""
         await super().prepare()  # type: ignore[misc]
         if self.current_user is not None:
+            logs.about(self.current_user.name)
             try:
                 self.viewer = await the_lab().viewer(self.current_user.name)
             except LabDatabaseAway:
@@ -68,6 +70,7 @@ class LabPage:
 
     def log_exception(self: Any, kind: Any, value: Any, trace: Any) -> None:
         """A refusal is no error of the hub: one line, no trace."""
+        count_refusal(value)
         if isinstance(value, Problem) and value.status < 500:
             self.log.info("%s %s refused: %s", self.request.method, self.request.path, value.slug)
         elif isinstance(value, Problem):
@@ -98,6 +101,13 @@ class LabPage:
                 more=(),
             )
         )
+
+
+def count_refusal(error: object) -> None:
+    """Count what was refused, when it was: by a `Problem`, or by a `Refused` that holds one."""
+    problem = getattr(error, "problem", error)
+    if isinstance(problem, Problem):
+        metrics.refused(problem)
 
 
 class Refused(web.HTTPError):

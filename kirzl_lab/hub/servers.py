@@ -7,9 +7,11 @@ from jupyterhub.apihandlers.users import UserServerAPIHandler
 from jupyterhub.scopes import needs_scope
 from tornado import web
 
+from kirzl_lab import logs
 from kirzl_lab.hub.lab import the_lab
-from kirzl_lab.hub.pages import Refused
+from kirzl_lab.hub.pages import Refused, count_refusal
 from kirzl_lab.hub.spawner import THE_LAB_SERVICE
+from kirzl_lab.hub.starts import CountedStart
 from kirzl_lab.problems import BadServerName, Problem, RenameRefused
 from kirzl_lab.spawning.choice import is_server_name
 
@@ -17,8 +19,19 @@ LONGEST_BODY = 4096
 """In bytes. Three short names and a display name."""
 
 
-class ServerAPI(UserServerAPIHandler):
+class ServerAPI(CountedStart, UserServerAPIHandler):
     """PUT, POST and PATCH of a server: the same `Choice` as the page, then JupyterHub's own handler."""
+
+    async def prepare(self) -> None:
+        """What is logged is about the person whose token it is."""
+        await super().prepare()
+        if self.current_user is not None:
+            logs.about(self.current_user.name)
+
+    def log_exception(self, kind: Any, value: Any, trace: Any) -> None:
+        """JupyterHub's, and refusals are counted."""
+        count_refusal(value)
+        super().log_exception(kind, value, trace)
 
     def get_json_body(self) -> Any:
         """The body of a request. Text that no database can hold is refused: JupyterHub would fail in its session."""

@@ -14,9 +14,10 @@ from tornado import web
 from kirzl_lab.catalog.models import Size
 from kirzl_lab.hub.lab import Sight, the_lab
 from kirzl_lab.hub.pages import LabPage
+from kirzl_lab.hub.starts import CountedStart
 from kirzl_lab.look import i18n
 from kirzl_lab.problems import SpaceNotOpen
-from kirzl_lab.spawning import limits
+from kirzl_lab.spawning import last_words, limits
 from kirzl_lab.spawning.choice import STAFF, Facts, Purpose, SpaceFacts, is_open, parse_options, server_name_for
 
 CANCEL_LIMIT_S = 10.0
@@ -178,8 +179,8 @@ class MySpaces(LabPage, BaseHandler):
     def _last_end(self, facts: Facts, space: SpaceFacts, gettext: Gettext) -> str | None:
         """Why the last server ended by itself; JupyterHub keeps it with what the spawner asked it to remember."""
         spawner = self.current_user.orm_spawners.get(server_name_for(space.name, "work", facts.bindings))
-        reason = (spawner.state or {}).get("last_end") if spawner is not None else None
-        return gettext(reason) if reason else None
+        reason = last_words.remembered(spawner.state) if spawner is not None else None
+        return reason.text(gettext) if reason else None
 
     def _looked_for(self, sight: Sight) -> Iterator[tuple[str, str, list[str]]]:
         for name, claims in sight.asserted.items():
@@ -189,7 +190,7 @@ class MySpaces(LabPage, BaseHandler):
                 yield title, claim, list(claims.get(claim, ()))
 
 
-class Start(LabPage, SpawnHandler):
+class Start(CountedStart, LabPage, SpawnHandler):
     """Start a space from its card."""
 
     @web.authenticated

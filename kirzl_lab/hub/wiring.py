@@ -12,6 +12,7 @@ from kirzl_lab.hub.authenticator import HubAuthenticator
 from kirzl_lab.hub.lab import the_lab
 from kirzl_lab.hub.pages import NotFoundPage
 from kirzl_lab.hub.spawner import HubSpawner
+from kirzl_lab.hub.watching import watch
 from kirzl_lab.look import TEMPLATES
 from kirzl_lab.look.i18n import PageWords
 from kirzl_lab.spawning import limits
@@ -27,8 +28,8 @@ BLOCK_TOLD_S = 0.1
 DATABASE_PATIENCE_S = 0.5
 """How long the hub waits for a lock on its own database. It waits on its event loop: everybody waits with it."""
 
-SERVICE_SCOPES = ["read:servers", "delete:servers"]
-"""What the lab service may do at the hub: see whose servers run, and stop one for an operator."""
+SERVICE_SCOPES = ["list:users", "read:servers", "delete:servers"]
+"""What the lab service may do at the hub: see whose servers run, and stop one: for an operator, or without a right."""
 
 
 class WalConnection(sqlite3.Connection):
@@ -55,6 +56,7 @@ def configure(c: Any, environment: Mapping[str, str] = os.environ) -> None:
     limits.detect()  # once and now: looking may take a moment, and the pages ask for it on the event loop
     c.Spawner.start_timeout = 120
     c.Spawner.http_timeout = 60
+    watch(c, environment)
 
 
 def _hub(c: Any, data: Path, public_url: str, session_hours: int, environment: Mapping[str, str]) -> None:

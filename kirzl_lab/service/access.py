@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Request, Response
 
+from kirzl_lab import logs
 from kirzl_lab.problems import (
     FormExpired,
     NotAMember,
@@ -40,12 +41,15 @@ class Who(StrEnum):
     """Somebody whom the lab knows and has not blocked, with a login or a token that has the scope."""
     OPERATOR = "operator"
     """A person with the role operator; not with the token of a notebook server."""
+    MONITORING = "monitoring"
+    """Whoever has the lab's token for metrics: Prometheus, no person."""
 
 
 ACCESS: dict[str, Who] = {
     "health": Who.ANYONE,
     "ready": Who.ANYONE,
     "openapi": Who.ANYONE,
+    "metrics": Who.MONITORING,
     "oauth_callback": Who.ANYONE,
     "front": Who.PERSON,
     "reference": Who.PERSON,
@@ -86,6 +90,9 @@ async def admit(request: Request, response: Response) -> None:
         raise NotFound()
     if who is Who.ANYONE:
         return
+    if who is Who.MONITORING:
+        _check_metrics_token(request)
+        return
     viewer = await find_viewer(request)
     if who is Who.OPERATOR and not viewer.operator:
         raise OperatorsOnly()
@@ -100,11 +107,9 @@ async def find_viewer(request: Request) -> Viewer:
     `LabDatabaseAway`. A request that brings a token is never answered by its cookie.
     """
     state = state_of(request)
-    header = request.headers.get("authorization")
     session: Session | None = None
-    if header is not None:
-        match = AUTHORIZATION.fullmatch(header.strip())
-        token = match.group(1) if match else None
+    if "authorization" in request.headers:
+        token = _sent_token(request)
     else:
         session = state.cookies.session(request.cookies, state.clock())
         token = session.token if session else None
@@ -115,8 +120,22 @@ async def find_viewer(request: Request) -> Viewer:
         raise NotLoggedIn()
     if not owner.may_use_service(state.place.service_name):
         raise ScopeMissing(scope=state.place.scope)
+    logs.about(owner.hub_name)
     request.state.viewer = await _viewer(state, owner.hub_name, session, may_operate=not owner.is_servers)
     return cast(Viewer, request.state.viewer)
+
+
+def _sent_token(request: Request) -> str | None:
+    match = AUTHORIZATION.fullmatch(request.headers.get("authorization", "").strip())
+    return match.group(1) if match else None
+
+
+def _check_metrics_token(request: Request) -> None:
+    expected = state_of(request).place.metrics_token
+    if not expected or "authorization" not in request.headers:  # a login would not help a browser
+        raise NotFound()
+    if not hmac.compare_digest((_sent_token(request) or "").encode(), expected.encode()):
+        raise NotLoggedIn()
 
 
 def hub_session(request: Request) -> str:

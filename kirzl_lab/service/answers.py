@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
+from kirzl_lab import logs, metrics
 from kirzl_lab.problems import (
     BadInput,
     LabDatabaseAway,
@@ -63,6 +64,7 @@ async def tell(request: Request, problem: Problem, headers: dict[str, str] | Non
         if wants_page(request) and request.method == "GET" and "authorization" not in request.headers:
             return login(request)
         headers["WWW-Authenticate"] = 'Bearer realm="KIRZL Lab"'
+    metrics.refused(problem)
     if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = "30"
     if wants_page(request):
@@ -126,8 +128,9 @@ async def _database(request: Request, error: Exception) -> Response:
 
 
 async def _mistake(request: Request, error: Exception) -> Response:
-    # Starlette raises the error again after this answer, so that the server logs it with its trace.
-    return await tell(request, Problem())
+    # Starlette raises the error again after this answer, so that the server logs it with its trace. The answer passes
+    # outside of `Watching`: its id, by which that trace can be found, is added here.
+    return await tell(request, Problem(), {logs.HEADER: logs.request_id()})
 
 
 async def _look_for_viewer(request: Request, problem: Problem) -> None:

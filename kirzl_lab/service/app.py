@@ -9,11 +9,14 @@ from importlib.metadata import PackageNotFoundError, version
 import httpx
 from fastapi import APIRouter, Depends, FastAPI
 
+from kirzl_lab import logs
 from kirzl_lab.catalog.loader import load
 from kirzl_lab.service import answers
 from kirzl_lab.service.access import admit
+from kirzl_lab.service.loops import looping
 from kirzl_lab.service.routes import audit, login, people, process, spaces
 from kirzl_lab.service.state import Place, ServiceState
+from kirzl_lab.service.watching import Watching
 from kirzl_lab.settings import Settings
 from kirzl_lab.store.database import Store
 
@@ -25,6 +28,7 @@ def app_from_environment(environment: Mapping[str, str] = os.environ) -> FastAPI
 
     Files, the lab database and the hub are touched when the process starts to serve, not before.
     """
+    logs.configure(environment)
     settings, place = Settings.from_environment(environment), Place.from_environment(environment)
 
     @asynccontextmanager
@@ -34,7 +38,9 @@ def app_from_environment(environment: Mapping[str, str] = os.environ) -> FastAPI
         try:
             # The hub is a neighbour: no proxy of the environment stands between.
             async with httpx.AsyncClient(trust_env=False) as client:
-                yield ServiceState(settings, place, catalogue, store, client)
+                state = ServiceState(settings, place, catalogue, store, client)
+                async with looping(state):
+                    yield state
         finally:
             await store.close()
 
@@ -68,6 +74,7 @@ def app_for(place: Place, opened: Opened) -> FastAPI:
         everything.include_router(room.router)
     app.include_router(everything)
     answers.install(app)
+    app.add_middleware(Watching)
     return app
 
 

@@ -1,6 +1,6 @@
 """What the lab service asks of the hub's REST API. Every question ends after `LIMIT_S`; no answer is `HubAway`.
 
-Needs of the service's own token: `read:servers` (with `read:users:name`) and `delete:servers`. It has no scope on
+Needs of the service's own token: `list:users`, `read:servers` and `delete:servers`. It has no scope on
 people's tokens: with it the service could act as anybody (docs/decisions/0501).
 """
 
@@ -13,9 +13,14 @@ from urllib.parse import quote
 
 import httpx
 
+from kirzl_lab import logs
 from kirzl_lab.problems import HubAway, ServerNotRunning
+from kirzl_lab.service import metrics
 
 LIMIT_S = 2.0
+PAGE = 50
+"""People in one answer: the hub makes it in one go, while everybody else waits."""
+PAGINATED = "application/jupyterhub-pagination+json"
 STOP_LIMIT_S = 15.0
 """The hub answers a stop when the server has ended, or after ten seconds (`slow_stop_timeout`) and one for a start
 that it interrupts."""
@@ -96,6 +101,21 @@ class Hub:
         servers: Mapping[str, Mapping[str, Any]] = _model(answer).get("servers") or {}
         return [_running(name, servers[name]) for name in sorted(servers)]
 
+    async def active(self) -> dict[str, list[RunningServer]]:
+        """What everybody has running, starting or stopping, by hub name."""
+        found: dict[str, list[RunningServer]] = {}
+        offset = 0
+        while True:
+            path = f"/users?state=active&offset={offset}&limit={PAGE}"
+            model = _model(await self._send("GET", path, headers={"Accept": PAGINATED, **self._own}))
+            for person in model["items"]:
+                servers: Mapping[str, Mapping[str, Any]] = person.get("servers") or {}
+                found[person["name"]] = [_running(name, servers[name]) for name in sorted(servers)]
+            following = model["_pagination"]["next"]
+            if following is None:
+                return found
+            offset = following["offset"]
+
     async def stop(self, hub_name: str, server_name: str) -> None:
         """Stop a server, whatever it is doing. Raises `ServerNotRunning` when the hub has none of that name."""
         path = f"/users/{quote(hub_name, safe='')}/servers/{quote(server_name, safe='')}"
@@ -117,11 +137,18 @@ class Hub:
             # httpx counts its limit anew for each part of an answer: one that drips would never reach it.
             async with asyncio.timeout(limit_s):
                 answer = await self._client.request(
-                    method, self._api_url + path, headers=headers, data=data, timeout=limit_s, follow_redirects=False
+                    method,
+                    self._api_url + path,
+                    headers={logs.HEADER: logs.request_id(), **(headers or {})},
+                    data=data,
+                    timeout=limit_s,
+                    follow_redirects=False,
                 )
         except (httpx.HTTPError, UnicodeError, TimeoutError) as error:
+            metrics.HUB_AWAY.inc()
             raise HubAway() from error
         if answer.is_server_error:
+            metrics.HUB_AWAY.inc()
             _must_succeed(answer)
         return answer
 

@@ -18,6 +18,7 @@ WHO_MEANS = {
     Who.ANYONE: "anyone, without a login",
     Who.PERSON: "a person of the lab who is not blocked",
     Who.OPERATOR: "an operator, and not with the token of a notebook server",
+    Who.MONITORING: "who has the lab's token for metrics: Prometheus",
 }
 
 

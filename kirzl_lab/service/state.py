@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import cast
+from typing import Literal, cast
 
 import httpx
 from fastapi import Request
@@ -13,6 +13,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from kirzl_lab import metrics
 from kirzl_lab.catalog.models import Catalogue
 from kirzl_lab.problems import LabDatabaseAway
 from kirzl_lab.service.hub import Hub
@@ -37,6 +38,8 @@ class Place:
     hub_prefix: str
     """Begins and ends with a slash: `/hub/`."""
     service_name: str
+    metrics_token: str = ""
+    """What Prometheus sends; empty: nobody reads the metrics."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Place":
@@ -58,6 +61,7 @@ class Place:
             prefix=f"/{need('JUPYTERHUB_SERVICE_PREFIX').strip('/')}/",
             hub_prefix=f"{base.rstrip('/')}/hub/",
             service_name=environment.get("JUPYTERHUB_SERVICE_NAME", "lab"),
+            metrics_token=environment.get("KIRZL_LAB_METRICS_TOKEN", ""),
         )
 
     @property
@@ -95,11 +99,11 @@ class ServiceState:
 
     def reading(self, limit_s: float = DATABASE_LIMIT_S) -> AbstractAsyncContextManager[AsyncSession]:
         """A session that reads; `LabDatabaseAway` when the lab database does not answer within the limit."""
-        return _limited(self.store.reading(), limit_s)
+        return _limited(self.store.reading(), "read", limit_s)
 
     def writing(self) -> AbstractAsyncContextManager[AsyncSession]:
         """A session that writes; `LabDatabaseAway` when the lab database does not answer within the limit."""
-        return _limited(self.store.writing(), DATABASE_LIMIT_S)
+        return _limited(self.store.writing(), "write", DATABASE_LIMIT_S)
 
 
 def state_of(request: Request) -> ServiceState:
@@ -108,9 +112,13 @@ def state_of(request: Request) -> ServiceState:
 
 
 @asynccontextmanager
-async def _limited(context: AbstractAsyncContextManager[AsyncSession], limit_s: float) -> AsyncIterator[AsyncSession]:
+async def _limited(
+    context: AbstractAsyncContextManager[AsyncSession], access: Literal["read", "write"], limit_s: float
+) -> AsyncIterator[AsyncSession]:
     try:
-        async with asyncio.timeout(limit_s), context as session:
-            yield session
+        with metrics.database(access):
+            async with asyncio.timeout(limit_s), context as session:
+                yield session
     except (TimeoutError, PoolTimeout, OperationalError, InterfaceError, OSError) as error:
+        metrics.DATABASE_AWAY.inc()
         raise LabDatabaseAway() from error

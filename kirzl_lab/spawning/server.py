@@ -7,12 +7,15 @@ which no schema of Jupyter uses; jsonschema does without when the import fails.
 
 import sys
 
+from kirzl_lab import logs
+
 
 def main() -> None:
     """Become JupyterHub's single-user server."""
     sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment] # makes the import fail, see importlib
     from jupyterhub.singleuser import main as singleuser  # noqa: PLC0415 - only after the line above
 
+    logs.clean_records()
     singleuser()
 
 

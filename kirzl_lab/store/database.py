@@ -21,7 +21,8 @@ class Store:
     def __init__(self, url: str) -> None:
         """`url` is a SQLAlchemy address: `sqlite+aiosqlite:///FILE` or `postgresql+psycopg://...`."""
         # A PostgreSQL that restarted leaves dead connections behind: look before use, so that nobody sees them.
-        self.engine = create_async_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        # Errors quote no parameters: they are people's data, and errors are logged.
+        self.engine = create_async_engine(url, pool_pre_ping=not url.startswith("sqlite"), hide_parameters=True)
         self._sqlite = self.engine.dialect.name == "sqlite"
         self._turn = asyncio.Lock()
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)

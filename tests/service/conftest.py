@@ -20,6 +20,7 @@ from kirzl_lab.store.database import Store
 from tests.service.fake_hub import API, OWN_TOKEN, FakeHub
 from tests.service.sample import BLOCKED, CATALOGUE, NOW, OPERATOR, STRANGER, STUDENT, fill
 
+METRICS_TOKEN = "token-for-metrics"
 PLACE = Place(
     api_url=API,
     api_token=OWN_TOKEN,
@@ -27,6 +28,7 @@ PLACE = Place(
     prefix="/services/lab/",
     hub_prefix="/hub/",
     service_name="lab",
+    metrics_token=METRICS_TOKEN,
 )
 URL = "http://lab.test"
 PAGE = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}

@@ -8,7 +8,7 @@ from fastapi.routing import iter_route_contexts
 from kirzl_lab.service.access import ACCESS, Who, admit
 from kirzl_lab.service.app import app_for
 from kirzl_lab.service.reference import PAGE, Row, markdown, problems, rows
-from tests.service.conftest import PLACE, Service
+from tests.service.conftest import METRICS_TOKEN, PLACE, Service
 from tests.service.fake_hub import OWN_TOKEN, SCOPE
 from tests.service.sample import BLOCKED, OPERATOR, STRANGER, STUDENT
 
@@ -19,7 +19,8 @@ REAL = {"{hub_name}": STUDENT, "{server_name}": "ml-101"}
 
 KNOCKERS: dict[str, dict[Who, str | None]] = {
     # who knocks -> for each row of the table: the slug of the refusal, or None when they are let in
-    "nobody": {Who.PERSON: "not-logged-in", Who.OPERATOR: "not-logged-in"},
+    "nobody": {Who.PERSON: "not-logged-in", Who.OPERATOR: "not-logged-in", Who.MONITORING: "not-found"},
+    "prometheus": {Who.PERSON: "not-logged-in", Who.OPERATOR: "not-logged-in", Who.MONITORING: None},
     "person": {Who.PERSON: None, Who.OPERATOR: "operators-only"},
     "operator": {Who.PERSON: None, Who.OPERATOR: None},
     "operator's server": {Who.PERSON: None, Who.OPERATOR: "operators-only"},
@@ -46,6 +47,7 @@ def headers(service: Service, knocker: str) -> dict[str, str]:
         "token without scope": give(OPERATOR, "weak-token", "read:users:name"),
         "token for another service": give(OPERATOR, "other-token", "access:services!service=grafana"),
         "the service's own token": OWN_TOKEN,
+        "prometheus": METRICS_TOKEN,
     }
     if knocker == "malformed header":
         return {"Authorization": "Basic am86am8="}
@@ -65,7 +67,7 @@ async def test_somebody_at_every_door(service: Service, knocker: str) -> None:
         for row in rows(APP):
             service.hub.start(STUDENT, "ml-101")
             answer = await client.request(row.method, address(row))
-            refusal = None if row.who is Who.ANYONE else KNOCKERS[knocker][row.who]
+            refusal = None if row.who is Who.ANYONE else KNOCKERS[knocker].get(row.who, "not-logged-in")
             if row.name == "oauth_callback":
                 refusal = "login-not-accepted"  # no login was begun: anyone may come, nobody gets in
             slug = answer.json()["slug"] if "problem+json" in answer.headers.get("content-type", "") else None

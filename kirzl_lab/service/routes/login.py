@@ -6,7 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse
 
-from kirzl_lab.problems import LoginNotAccepted, ScopeMissing
+from kirzl_lab.problems import HubAway, LoginNotAccepted, Problem, ScopeMissing
+from kirzl_lab.service import metrics
 from kirzl_lab.service.access import hub_session
 from kirzl_lab.service.sessions import local_path
 from kirzl_lab.service.state import state_of
@@ -23,6 +24,17 @@ async def oauth_callback(request: Request, state: Short = "", code: Short = "") 
     Raises `LoginNotAccepted` for a login that this browser did not begin, that came back before, or that the hub
     refuses.
     """
+    try:
+        response = await _finish(request, state, code)
+    except Problem as problem:
+        away = isinstance(problem, HubAway)
+        metrics.LOGINS.labels(metrics.Login.HUB_AWAY if away else metrics.Login.REFUSED).inc()
+        raise
+    metrics.LOGINS.labels(metrics.Login.OK).inc()
+    return response
+
+
+async def _finish(request: Request, state: str, code: str) -> RedirectResponse:
     service = state_of(request)
     now = service.clock()
     login = service.cookies.finish_login(request.cookies, state, now)

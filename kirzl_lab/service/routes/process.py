@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import select
 
 from kirzl_lab.problems import LabDatabaseAway
@@ -38,6 +39,12 @@ async def ready(request: Request, response: Response) -> Ready:
     if not (database and hub):
         response.status_code = 503
     return Ready(ready=database and hub, lab_database=database, hub=hub)
+
+
+@router.get("/metrics", name="metrics", include_in_schema=False, summary="Metrics, for Prometheus")
+async def metrics() -> Response:
+    """Every metric of this process, in Prometheus' text format."""
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/openapi.json", name="openapi", include_in_schema=False, summary="This API, described in OpenAPI")
