@@ -108,10 +108,13 @@ class Hub:
         while True:
             path = f"/users?state=active&offset={offset}&limit={PAGE}"
             model = _model(await self._send("GET", path, headers={"Accept": PAGINATED, **self._own}))
-            for person in model["items"]:
+            try:
+                people, following = model["items"], model["_pagination"]["next"]
+            except (KeyError, TypeError) as error:
+                raise HubAway() from error
+            for person in people:
                 servers: Mapping[str, Mapping[str, Any]] = person.get("servers") or {}
                 found[person["name"]] = [_running(name, servers[name]) for name in sorted(servers)]
-            following = model["_pagination"]["next"]
             if following is None:
                 return found
             offset = following["offset"]

@@ -112,7 +112,7 @@ DETAILS = {
 }
 """Fields of an entry; others are shown under their own name."""
 
-ACTORS = {"catalogue": "Catalogue", "hub": "Hub", "login": "Login"}
+ACTORS = {"catalogue": "Catalogue", "hub": "Hub", "lab": "Lab", "login": "Login"}
 UNKNOWN = "somebody unknown"
 
 

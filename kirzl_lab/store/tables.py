@@ -223,7 +223,8 @@ class AuditEntry(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime] = mapped_column(index=True)
     actor: Mapped[str] = mapped_column(Line(60), index=True)
-    """A hub name, or `catalogue` when `apply` did it, or `login` when somebody not yet known tried to log in."""
+    """A hub name, or `catalogue` when `apply` did it, `hub` or `lab` when nobody asked for it, or `login` when somebody
+    not yet known tried to log in."""
     action: Mapped[str] = mapped_column(Line(60), index=True)
     """A verb of the lab: see `kirzl_lab.store.audit.Action`."""
     person_id: Mapped[int | None] = mapped_column(ForeignKey("persons.id"), index=True)

@@ -1,4 +1,4 @@
-"""A hub at the edge: the five calls of its REST API that the lab service makes, answered from memory.
+"""A hub at the edge: the six calls of its REST API that the lab service makes, answered from memory.
 
 It stands in for a process that takes seconds to start. `test_real_hub.py` makes the same calls to a real one.
 """
@@ -61,6 +61,8 @@ class FakeHub:
             return self._whoami(token)
         if token != OWN_TOKEN:
             return httpx.Response(403, json={"status": 403, "message": "Forbidden"})
+        if path == ["users"]:
+            return self._users(request.url.params)
         if len(path) == 2 and request.method == "GET":
             return self._user(path[1])
         if len(path) == 4 and request.method == "DELETE":
@@ -85,6 +87,15 @@ class FakeHub:
         if not (token and verified and ours and back):
             return httpx.Response(400, json={"error": "invalid_grant"})
         return httpx.Response(200, json={"access_token": token, "token_type": "Bearer", "scope": SCOPE})
+
+    def _users(self, asked: httpx.QueryParams) -> httpx.Response:
+        assert asked["state"] == "active"
+        offset, limit = int(asked["offset"]), int(asked["limit"])
+        people = [name for name in sorted(self.servers) if self.servers[name]]
+        items = [{"name": name, "servers": self.servers[name]} for name in people[offset : offset + limit]]
+        more = {"offset": offset + limit, "limit": limit} if offset + limit < len(people) else None
+        page = {"offset": offset, "limit": limit, "total": len(people), "next": more}
+        return httpx.Response(200, json={"items": items, "_pagination": page})
 
     def _user(self, name: str) -> httpx.Response:
         if name not in {owner for owner, _ in self.tokens.values()} | set(self.servers):

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from kirzl_lab.problems import HubAway, ServerNotRunning
-from kirzl_lab.service.hub import LIMIT_S, Hub, TokenOwner
+from kirzl_lab.service.hub import LIMIT_S, PAGE, Hub, TokenOwner
 from tests.service.fake_hub import API, OWN_TOKEN, FakeHub
 
 
@@ -19,9 +19,21 @@ def hub_that_says(status: int, content: bytes) -> Hub:
 @pytest.mark.parametrize(("status", "content"), [(200, b"<html>"), (200, b"[1]"), (302, b""), (502, b""), (429, b"{}")])
 async def test_nonsense_is_a_hub_that_is_away(status: int, content: bytes) -> None:
     hub = hub_that_says(status, content)
-    for question in (hub.owner("token"), hub.servers("amira")):
+    for question in (hub.owner("token"), hub.servers("amira"), hub.active()):
         with pytest.raises(HubAway):
             await question
+
+
+async def test_everybody_who_has_something_running_page_by_page() -> None:
+    fake = FakeHub()
+    for number in range(2 * PAGE + 1):
+        fake.start(f"person-{number:03d}", "ml-101")
+    fake.start("person-000", "dl-201", ready=False, pending="stop")
+    fake.servers["nobody"] = {}
+    found = await Hub(httpx.AsyncClient(transport=fake.transport()), API, OWN_TOKEN).active()
+    assert sorted(found) == [f"person-{number:03d}" for number in range(2 * PAGE + 1)]
+    assert [(server.name, server.pending) for server in found["person-000"]] == [("dl-201", "stop"), ("ml-101", None)]
+    assert len(fake.calls) == 3
 
 
 async def test_a_hub_that_drips_is_away() -> None:

@@ -1,0 +1,90 @@
+"""What the lab service does by itself, again and again, until its process ends.
+
+A loop looks at what is and does what is missing; it remembers nothing. So it may be killed at any moment, may run in
+several processes at once, and waits without harm while the hub or the lab database does not answer.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from kirzl_lab.problems import Problem, ServerNotRunning
+from kirzl_lab.service.state import ServiceState
+from kirzl_lab.store.lost import Loss, losses, write_end
+
+LOOK_EVERY_S = 5.0
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def looping(state: ServiceState, every_s: float = LOOK_EVERY_S) -> AsyncIterator[None]:
+    """Run the loops while the block runs."""
+    task = asyncio.create_task(_again_and_again(lambda: end_lost_servers(state), every_s))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def end_lost_servers(state: ServiceState) -> list[Loss]:
+    """End what runs without a right to it, once the grace is over; returns what was ended.
+
+    An end is in the audit before it happens. Raises `HubAway` and `LabDatabaseAway`.
+    """
+    running = {
+        (hub_name, server.name)
+        for hub_name, servers in (await state.hub.active()).items()
+        for server in servers
+        if server.pending != "stop"
+    }
+    if not running:
+        return []
+    async with state.reading() as session:
+        due = _due(await losses(session, {hub_name for hub_name, _ in running}), running, state)
+    if not due:
+        return []
+    async with state.writing() as session:
+        # Once more, now that nobody else writes: somebody may have come back a moment ago.
+        due = _due(await losses(session, {loss.hub_name for loss in due}), running, state)
+        for loss in due:
+            await write_end(session, loss, state.clock())
+    results = await asyncio.gather(
+        *(state.hub.stop(loss.hub_name, loss.server_name) for loss in due), return_exceptions=True
+    )
+    ended = []
+    for loss, result in zip(due, results, strict=True):
+        if isinstance(result, ServerNotRunning):
+            continue  # it ended by itself in between
+        if isinstance(result, BaseException):
+            raise result
+        log.info("Ended %s/%s, which has no right to run since %s: %s", loss.hub_name, loss.server_name, loss.at, loss.reason)  # fmt: skip
+        ended.append(loss)
+    return ended
+
+
+def _due(found: list[Loss], running: set[tuple[str, str]], state: ServiceState) -> list[Loss]:
+    now, grace = state.clock(), state.catalogue.lab.grace_minutes
+    return [loss for loss in found if (loss.hub_name, loss.server_name) in running and loss.ends_at(grace) <= now]
+
+
+async def _again_and_again(look: Callable[[], Awaitable[Any]], every_s: float) -> None:
+    """Look, wait, look again; what is in the way is told when it comes and when it has gone."""
+    trouble: str | None = None
+    while True:
+        try:
+            await look()
+            now = None
+        except Problem as problem:
+            now = problem.text()
+        except Exception:  # whatever it is, the next look may find it gone
+            log.exception("A look at the servers failed")
+            now = trouble
+        if now != trouble:
+            log.warning("Servers are not looked after: %s", now) if now else log.info("Servers are looked after again")
+        trouble = now
+        await asyncio.sleep(every_s)

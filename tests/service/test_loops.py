@@ -1,0 +1,167 @@
+"""Servers whose person has lost the space, ended when the grace is over."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from kirzl_lab.catalog.models import Catalogue
+from kirzl_lab.problems import HubAway, LabDatabaseAway
+from kirzl_lab.service.loops import end_lost_servers, looping
+from kirzl_lab.store.apply import apply
+from kirzl_lab.store.people import block
+from kirzl_lab.store.tables import AuditEntry
+from tests.service.conftest import Service
+from tests.service.sample import CATALOGUE, ISSUERS, NOW, OPERATOR, STUDENT
+from tests.support.waiting import wait_until
+
+GRACE = timedelta(minutes=CATALOGUE.lab.grace_minutes)
+
+
+def without(person: str) -> Catalogue:
+    """The catalogue without that e-mail address in any roster."""
+    courses = {
+        name: course.model_copy(update={"roster": tuple(row for row in course.roster if row.value != person)})
+        for name, course in CATALOGUE.courses.items()
+    }
+    return CATALOGUE.model_copy(update={"courses": courses})
+
+
+async def remove_student(service: Service, at: datetime = NOW) -> None:
+    await apply(service.store, without("amira@uni.example"), ISSUERS, now=at)
+
+
+async def ended(service: Service) -> list[tuple[datetime, str, dict[str, Any]]]:
+    """What the audit says of ends."""
+    async with service.store.reading() as session:
+        query = select(AuditEntry).where(AuditEntry.action == "server-stopped").order_by(AuditEntry.id)
+        return [(entry.at, entry.actor, entry.detail) for entry in await session.scalars(query)]
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    """Let the loop run until the condition holds."""
+    await asyncio.to_thread(wait_until, condition, what)
+
+
+async def test_members_are_left_alone(service: Service) -> None:
+    service.hub.start(STUDENT, "ml-101")
+    service.hub.start("unknown-to-the-lab", "x")
+    assert await end_lost_servers(service.state) == []
+    assert await ended(service) == []
+
+
+async def test_a_server_goes_on_for_the_grace_and_not_longer(service: Service) -> None:
+    service.hub.start(STUDENT, "ml-101")
+    await remove_student(service)
+    service.time.now = NOW + GRACE - timedelta(seconds=1)
+    assert await end_lost_servers(service.state) == []
+    service.time.now = NOW + GRACE
+    (loss,) = await end_lost_servers(service.state)
+    assert (loss.hub_name, loss.server_name, loss.space) == (STUDENT, "ml-101", "ml-101")
+    assert service.hub.servers[STUDENT] == {}
+    assert await ended(service) == [(NOW + GRACE, "lab", {"server": "ml-101", "reason": "left"})]
+    assert await end_lost_servers(service.state) == [], "it is done"
+
+
+async def test_who_comes_back_in_time_keeps_the_server(service: Service) -> None:
+    service.hub.start(STUDENT, "ml-101")
+    await remove_student(service)
+    await apply(service.store, CATALOGUE, ISSUERS, now=NOW + GRACE / 2)
+    service.time.now = NOW + 2 * GRACE
+    assert await end_lost_servers(service.state) == []
+
+
+async def test_what_a_block_left_running_ends_at_once(service: Service) -> None:
+    service.hub.start(STUDENT, "ml-101")
+    async with service.store.writing() as session:
+        await block(session, STUDENT, OPERATOR, NOW)
+    assert await end_lost_servers(service.state) == [], "the operator's own request comes first"
+    service.time.now = NOW + timedelta(seconds=30)
+    assert len(await end_lost_servers(service.state)) == 1
+
+
+async def test_two_at_once_write_it_down_once(service: Service) -> None:
+    service.hub.start(STUDENT, "ml-101")
+    await remove_student(service)
+    service.time.now = NOW + GRACE
+    results = await asyncio.gather(end_lost_servers(service.state), end_lost_servers(service.state))
+    assert sum(len(result) for result in results) >= 1
+    assert len(await ended(service)) == 1
+    assert service.hub.servers[STUDENT] == {}
+
+
+async def test_a_server_that_does_not_stop_is_tried_again_and_written_down_once(service: Service) -> None:
+    service.hub.start(STUDENT, "ml-101")
+    service.hub.stuck.add("ml-101")
+    await remove_student(service)
+    service.time.now = NOW + GRACE
+    for _ in range(2):
+        with pytest.raises(HubAway):
+            await end_lost_servers(service.state)
+    service.hub.stuck.clear()
+    assert len(await end_lost_servers(service.state)) == 1
+    assert len(await ended(service)) == 1
+
+
+async def test_one_that_is_stopping_is_left_alone(service: Service) -> None:
+    service.hub.start(STUDENT, "ml-101", ready=False, pending="stop")
+    await remove_student(service)
+    service.time.now = NOW + GRACE
+    assert await end_lost_servers(service.state) == []
+
+
+async def test_with_the_lab_database_away_nothing_ends(service: Service, tmp_path: Path) -> None:
+    service.hub.start(STUDENT, "ml-101")
+    await remove_student(service)
+    service.time.now = NOW + GRACE
+    file = tmp_path / "lab.sqlite"
+    file.rename(tmp_path / "away")
+    await service.store.close()
+    file.mkdir()  # what SQLite cannot open
+    with pytest.raises(LabDatabaseAway):
+        await end_lost_servers(service.state)
+    assert STUDENT in service.hub.servers
+    file.rmdir()
+    (tmp_path / "away").rename(file)
+    assert len(await end_lost_servers(service.state)) == 1
+
+
+async def test_the_loop_waits_for_a_hub_that_is_away_and_goes_on(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "kirzl_lab.service.loops")
+    service.hub.start(STUDENT, "ml-101")
+    await remove_student(service)
+    service.time.now = NOW + GRACE
+    service.hub.away = True
+    tasks = asyncio.all_tasks()
+    async with looping(service.state, every_s=0.01):
+        await until(lambda: len(service.hub.calls) > 5, "some looks")
+        service.hub.away = False
+        await until(lambda: not service.hub.servers[STUDENT] and "after again" in caplog.text, "the end")
+    told = [record.getMessage() for record in caplog.records]
+    assert sum("not looked after: The hub does not answer" in line for line in told) == 1, "once, not at every look"
+    assert asyncio.all_tasks() == tasks, "it ends with its block"
+
+
+async def test_the_loop_outlives_what_nobody_thought_of(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.hub.start(STUDENT, "ml-101")
+    await remove_student(service)
+    service.time.now = NOW + GRACE
+    working, failures = service.state.hub.active, iter(range(3))
+
+    async def active() -> Any:
+        if next(failures, None) is not None:
+            raise RuntimeError("never seen before")
+        return await working()
+
+    monkeypatch.setattr(service.state.hub, "active", active)
+    async with looping(service.state, every_s=0.01):
+        await until(lambda: not service.hub.servers[STUDENT], "the end")
+    assert "never seen before" in caplog.text

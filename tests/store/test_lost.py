@@ -1,0 +1,135 @@
+"""Servers without a right: since when, why, and what stays of their end."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from kirzl_lab.catalog.models import Course
+from kirzl_lab.store.apply import apply
+from kirzl_lab.store.database import Store
+from kirzl_lab.store.lost import BLOCK_GRACE, Loss, Reason, ends, losses, write_end
+from kirzl_lab.store.people import block
+from kirzl_lab.store.tables import AuditEntry, ServerBinding, Space
+from tests.store.conftest import ISSUERS, NOW, bind, catalogue, course, log_in
+
+ROW = ("a", "nr", "1", "student")
+OTHER_ROW = ("a", "email", "anna@a.example", "student")
+LATER = NOW + timedelta(hours=1)
+LATEST = NOW + timedelta(hours=2)
+
+
+@pytest.fixture
+async def anna(any_store: Store) -> int:
+    """Anna in the course ml, by two rows, with a server there; and somebody else, who must not matter."""
+    await wanted(any_store, NOW, course("ml", ROW, OTHER_ROW, ("a", "nr", "2", "student")))
+    for name, values in (("otto", ["2"]), ("anna", ["1", "anna@a.example"])):
+        person = await log_in(any_store, name, "a", ISSUERS["a"])
+        for value in values:
+            await bind(any_store, person, value)
+        async with any_store.writing() as session:
+            space = (await session.scalars(select(Space))).one()
+            session.add(
+                ServerBinding(
+                    person_id=person,
+                    server_name="server",
+                    space_id=space.id,
+                    purpose="work",
+                    created_at=NOW,
+                    last_start_at=NOW,
+                )
+            )
+    return person
+
+
+async def wanted(store: Store, at: Any, *courses: Course) -> None:
+    await apply(store, catalogue(*courses), ISSUERS, now=at)
+
+
+async def lost(store: Store, *names: str) -> list[tuple[str, str, Reason, Any]]:
+    async with store.reading() as session:
+        found = await losses(session, names or ("anna", "otto"))
+    return [(loss.hub_name, loss.space, loss.reason, loss.at) for loss in found]
+
+
+OTTO = ("a", "nr", "2", "student")
+
+
+async def test_a_member_has_lost_nothing(any_store: Store, anna: int) -> None:
+    assert await lost(any_store) == []
+
+
+async def test_one_row_of_two_is_enough(any_store: Store, anna: int) -> None:
+    await wanted(any_store, LATER, course("ml", ROW, OTTO))
+    assert await lost(any_store) == []
+
+
+async def test_who_is_removed_has_lost_it_when_the_last_row_went(any_store: Store, anna: int) -> None:
+    await wanted(any_store, LATER, course("ml", ROW, OTTO))
+    await wanted(any_store, LATEST, course("ml", OTTO))
+    assert await lost(any_store) == [("anna", "ml", Reason.LEFT, LATEST)]
+    await wanted(any_store, LATEST + timedelta(hours=1), course("ml", OTTO))
+    assert await lost(any_store) == [("anna", "ml", Reason.LEFT, LATEST)], "applied again, the moment stays"
+
+
+async def test_who_comes_back_has_lost_nothing(any_store: Store, anna: int) -> None:
+    await wanted(any_store, LATER, course("ml", OTTO))
+    await wanted(any_store, LATEST, course("ml", ROW, OTTO))
+    assert await lost(any_store) == []
+
+
+async def test_an_archived_space_is_lost_for_all(any_store: Store, anna: int) -> None:
+    await wanted(any_store, LATER)
+    assert await lost(any_store) == [(name, "ml", Reason.ARCHIVED, LATER) for name in ("anna", "otto")]
+    await wanted(any_store, LATEST, course("ml", OTTO))
+    assert await lost(any_store) == [("anna", "ml", Reason.LEFT, LATEST)]
+
+
+async def test_what_happened_first_counts_and_a_block_before_all(any_store: Store, anna: int) -> None:
+    await wanted(any_store, LATER, course("ml", OTTO))
+    await wanted(any_store, LATEST)
+    assert (await lost(any_store, "anna"))[0][2:] == (Reason.LEFT, LATER)
+    async with any_store.writing() as session:
+        await block(session, "anna", "op", LATEST)
+    assert (await lost(any_store, "anna"))[0][2:] == (Reason.BLOCKED, LATEST)
+
+
+async def test_a_server_of_somebody_who_never_was_a_member_was_never_right(any_store: Store, anna: int) -> None:
+    async with any_store.writing() as session:
+        session.add(Space(name="other", kind="course", title_de="x", title_en="x", spec={}, created_at=NOW))
+        await session.flush()
+        space = (await session.scalars(select(Space.id).where(Space.name == "other"))).one()
+        await session.execute(update(ServerBinding).where(ServerBinding.person_id == anna).values(space_id=space))
+    assert await lost(any_store) == [("anna", "other", Reason.LEFT, NOW)]
+
+
+async def test_names_that_nobody_can_have(any_store: Store, anna: int) -> None:
+    assert await lost(any_store, "an\x00na", "\ud800", "") == []
+
+
+def test_the_grace_is_the_labs_and_a_block_has_none() -> None:
+    loss = Loss("anna", "server", "work", "ml", None, Reason.LEFT, NOW, 1, 1)  # type: ignore[arg-type]
+    assert loss.ends_at(10) == NOW + timedelta(minutes=10)
+    blocked = Loss("anna", "server", "work", "ml", None, Reason.BLOCKED, NOW, 1, 1)  # type: ignore[arg-type]
+    assert blocked.ends_at(1440) == NOW + BLOCK_GRACE
+
+
+async def test_an_end_is_written_down_once_for_each_loss(any_store: Store, anna: int) -> None:
+    await wanted(any_store, LATER, course("ml", OTTO))
+    for minutes in (10, 11):
+        async with any_store.writing() as session:
+            (loss,) = await losses(session, ["anna"])
+            await write_end(session, loss, LATER + timedelta(minutes=minutes))
+    await wanted(any_store, LATEST, course("ml", ROW, OTTO))
+    await wanted(any_store, LATEST + timedelta(hours=1), course("ml", OTTO))
+    async with any_store.writing() as session:
+        (loss,) = await losses(session, ["anna"])
+        await write_end(session, loss, LATEST + timedelta(hours=2))
+    async with any_store.reading() as session:
+        entries = (await session.scalars(select(AuditEntry).where(AuditEntry.actor == "lab"))).all()
+        assert [(entry.at, entry.action, entry.person_id, entry.detail) for entry in entries] == [
+            (at, "server-stopped", anna, {"server": "server", "reason": "left"})
+            for at in (LATER + timedelta(minutes=10), LATEST + timedelta(hours=2))
+        ]
+        assert [end.at for end in await ends(session, anna, LATEST)] == [LATEST + timedelta(hours=2)]
