@@ -254,7 +254,7 @@ SERVERS = {
         '"authorization_endpoint"',
     ),
     # Without a configuration of the site nothing gets through.
-    "egress": Serving("squid --foreground -f /etc/squid/squid.conf", 3128, "http://mirror.example/", "403 Forbidden"),
+    "egress": Serving("squid -N -f /etc/squid/squid.conf", 3128, "http://mirror.example/", "403 Forbidden"),
 }
 ASK = """
 import socket, sys, time

@@ -45,7 +45,9 @@ httpd_suppress_version_string on
 logformat lab {"time":"%{%Y-%m-%dT%H:%M:%S}tg.%03tuZ","who":"%>a","method":"%#rm","host":"%#>rd","port":"%>rP","status":%>Hs,"sent":%>st,"received":%<st,"ms":%tr,"outcome":"%Ss"}
 acl asked has request
 access_log stdio:/dev/stdout logformat=lab asked
+# Beside it only what is grave.
 cache_log /dev/stderr
+debug_options ALL,0
 cache_store_log none
 logfile_rotate 0
 
