@@ -21,6 +21,7 @@ from kirzl_lab.catalog.loader import load
 from kirzl_lab.catalog.models import Catalogue, CourseFile, Role, Text
 from kirzl_lab.federation.institutions import LoginInstitution, login_institutions
 from kirzl_lab.federation.roster import bind_waiting, waits
+from kirzl_lab.hub.lost import Lost, lost_by
 from kirzl_lab.problems import LabDatabaseAway, NotAMember, PersonBlocked, Phrase, Problem
 from kirzl_lab.settings import Settings
 from kirzl_lab.spawning.choice import Binding, Choice, Facts, SpaceFacts, decide, parse_options
@@ -54,6 +55,8 @@ class Sight:
     """One for each space of the person, by name."""
     asserted: Mapping[str, Mapping[str, list[str]]]
     """Institution -> claim -> values: what was looked for in the rosters."""
+    lost: tuple[Lost, ...] = ()
+    """What they could open once, and a server's name of theirs still means."""
 
 
 class Lab:
@@ -158,6 +161,7 @@ class Lab:
         return Sight(
             facts=tuple(self._facts(person, identities, member.space, member.role, names) for member in members),
             asserted={identity.institution_name: identity.claims for identity in identities},
+            lost=await lost_by(session, person.hub_name, person.id, self.clock(), self.catalogue.lab.grace_minutes),
         )
 
     async def _identities(self, session: AsyncSession, person: Person) -> list[Identity]:

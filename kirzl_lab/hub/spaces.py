@@ -18,7 +18,8 @@ from kirzl_lab.hub.starts import CountedStart
 from kirzl_lab.look import i18n
 from kirzl_lab.problems import SpaceNotOpen
 from kirzl_lab.spawning import last_words, limits
-from kirzl_lab.spawning.choice import STAFF, Facts, Purpose, SpaceFacts, is_open, parse_options, server_name_for
+from kirzl_lab.spawning.choice import PURPOSES, STAFF, Facts, SpaceFacts, is_open, parse_options, server_name_for
+from kirzl_lab.store.lost import Reason
 
 CANCEL_LIMIT_S = 10.0
 """How long a start that is cancelled may take to give up."""
@@ -80,6 +81,22 @@ class Card:
     last_end: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Farewell:
+    """A space on My spaces that the person has lost: its server still runs, or was ended."""
+
+    title: str
+    kind: str
+    archived: bool
+    """The space is closed for all; else this person is no longer a member."""
+    purpose: str
+    server: Running | None
+    ends_at: datetime
+    ending: bool
+    """The end is due."""
+    ended_at: datetime | None
+
+
 class MySpaces(LabPage, BaseHandler):
     """The page."""
 
@@ -97,6 +114,7 @@ class MySpaces(LabPage, BaseHandler):
         html = await self.render_template(
             "home.html",
             spaces=[self._card(facts, gettext) for facts in sight.facts if facts.space is not None],
+            farewells=list(self._farewells(sight)),
             looked_for=list(self._looked_for(sight)),
             limits_note=limits_note(limits.describe(), gettext),
         )
@@ -106,7 +124,9 @@ class MySpaces(LabPage, BaseHandler):
         space = facts.space
         assert space is not None  # noqa: S101 - `get` leaves out facts without a space; this tells the type checker
         role = str(facts.role)
-        work, preview = (self._running(facts, space, purpose) for purpose in ("work", "preview"))
+        work, preview = (
+            self._running(server_name_for(space.name, purpose, facts.bindings), purpose) for purpose in PURPOSES
+        )
         return Card(
             name=space.name,
             title=space.title.in_language(self.language),
@@ -150,13 +170,27 @@ class MySpaces(LabPage, BaseHandler):
             "memory": flavour.memory_gib
         }
 
-    def _running(self, facts: Facts, space: SpaceFacts, purpose: Purpose) -> Running | None:
+    def _farewells(self, sight: Sight) -> Iterator[Farewell]:
+        for lost in sight.lost:
+            server = self._running(lost.loss.server_name, lost.loss.purpose)
+            if server is not None or lost.ended_at is not None:
+                yield Farewell(
+                    title=lost.loss.title.in_language(self.language),
+                    kind=lost.loss.kind,
+                    archived=lost.loss.reason is Reason.ARCHIVED,
+                    purpose=lost.loss.purpose,
+                    server=server,
+                    ends_at=lost.ends_at,
+                    ending=lost.ends_at <= the_lab().clock(),
+                    ended_at=lost.ended_at,
+                )
+
+    def _running(self, name: str, purpose: str) -> Running | None:
         user = self.current_user
-        name = server_name_for(space.name, purpose, facts.bindings)
         spawner = user.spawners.get(name) if name in user.orm_spawners else None
         if spawner is None or not spawner.active:
             return None
-        size = facts.sizes.get((spawner.user_options or {}).get("size", ""))
+        size = the_lab().catalogue.sizes.get((spawner.user_options or {}).get("size", ""))
         state = "ready" if spawner.ready else ("stopping" if spawner.pending == "stop" else "starting")
         return Running(
             name=name,

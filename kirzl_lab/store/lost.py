@@ -39,6 +39,7 @@ class Loss:
     server_name: str
     purpose: str
     space: str
+    kind: str
     title: Text
     reason: Reason
     at: datetime
@@ -92,6 +93,7 @@ async def losses(session: AsyncSession, hub_names: Collection[str]) -> list[Loss
                 server_name=binding.server_name,
                 purpose=binding.purpose,
                 space=space.name,
+                kind=space.kind,
                 title=Text(de=space.title_de, en=space.title_en),
                 reason=reason,
                 at=at,

@@ -96,6 +96,20 @@ def space(name: str, de: str, en: str, **more: Any) -> Names:
     return Names(**{"name": name, "title": Text(de=de, en=en)} | facts | more)
 
 
+def farewell(de: str, en: str, **more: Any) -> Names:
+    """A space that was lost."""
+    facts: dict[str, Any] = {
+        "kind": "course",
+        "archived": False,
+        "purpose": "work",
+        "server": None,
+        "ends_at": BEGAN + timedelta(minutes=10),
+        "ending": False,
+        "ended_at": None,
+    }
+    return Names(**{"title": Text(de=de, en=en)} | facts | more)
+
+
 ML = ("ml-101", "Maschinelles Lernen 101", "Machine Learning 101")
 DL = ("dl-201", "Tiefes Lernen 201", "Deep Learning 201")
 STAFF = {"role": "instructor", "role_title": "Instructor", "may_preview": True}
@@ -179,6 +193,19 @@ PAGES: dict[str, Page] = {
                 space(*ML, opens="“ml-101” is open from 2026-12-01 to 2027-03-31."),
                 space(*DL, sizes=[SIZES[2]], term="", description=""),
             ]
+        },
+    ),
+    "home-lost": Page(
+        "home.html",
+        HOME
+        | {
+            "farewells": [
+                farewell("Maschinelles Lernen 101", "Machine Learning 101", server=server()),
+                farewell("Tiefes Lernen 201", "Deep Learning 201", server=server(), ending=True, archived=True),
+                farewell("Fortsetzung", "The sequel", server=server(purpose="preview"), purpose="preview"),
+                farewell("Statistik <1>", "Statistics <1>", ended_at=BEGAN),
+            ],
+            "spaces": [space(*DL)],
         },
     ),
     "home-empty": Page(

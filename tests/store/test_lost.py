@@ -109,9 +109,9 @@ async def test_names_that_nobody_can_have(any_store: Store, anna: int) -> None:
 
 
 def test_the_grace_is_the_labs_and_a_block_has_none() -> None:
-    loss = Loss("anna", "server", "work", "ml", None, Reason.LEFT, NOW, 1, 1)  # type: ignore[arg-type]
+    loss = Loss("anna", "server", "work", "ml", "course", None, Reason.LEFT, NOW, 1, 1)  # type: ignore[arg-type]
     assert loss.ends_at(10) == NOW + timedelta(minutes=10)
-    blocked = Loss("anna", "server", "work", "ml", None, Reason.BLOCKED, NOW, 1, 1)  # type: ignore[arg-type]
+    blocked = Loss("anna", "server", "work", "ml", "course", None, Reason.BLOCKED, NOW, 1, 1)  # type: ignore[arg-type]
     assert blocked.ends_at(1440) == NOW + BLOCK_GRACE
 
 
