@@ -94,6 +94,13 @@ class SizeUnavailable(Problem):
     sentence = "The size “%(size)s” cannot be had here (%(reason)s): choose another size."
 
 
+class SizeFull(Problem):
+    """Has besides its sentence the fields `space`, `purpose` and `cpu_sizes`, so that a page can offer those at once."""
+
+    slug, status = "size-full", 409
+    sentence = "Every GPU of the size “%(size)s” is in use (%(units)s of %(units)s): %(instead)s."
+
+
 class NameTaken(Problem):
     slug, status = "server-name-taken", 409
     sentence = "Your server for “%(space)s” is called “%(server)s”: start it under that name."

@@ -24,8 +24,11 @@ from kirzl_lab.federation.roster import bind_waiting, waits
 from kirzl_lab.hub.lost import Lost, lost_by
 from kirzl_lab.problems import LabDatabaseAway, NotAMember, PersonBlocked, Phrase, Problem
 from kirzl_lab.settings import Settings
-from kirzl_lab.spawning.choice import Binding, Choice, Facts, SpaceFacts, decide, parse_options
+from kirzl_lab.spawning.capacity import Availability
+from kirzl_lab.spawning.choice import Binding, Choice, Facts, Request, SpaceFacts, decide, parse_options
 from kirzl_lab.spawning.gpu import unavailable_sizes
+from kirzl_lab.spawning.pod import pod_name
+from kirzl_lab.spawning.site import site_of
 from kirzl_lab.store import audit
 from kirzl_lab.store.database import Store
 from kirzl_lab.store.members import Bound, bindings, is_operator, memberships, person_called, space_called
@@ -77,9 +80,12 @@ class Lab:
         self.institutions: dict[str, LoginInstitution] = login_institutions(
             catalogue.institutions, settings.demo_url, environment, public_url=settings.public_url
         )
-        self.unavailable = {
-            name: Phrase(reason) for name, reason in unavailable_sizes(catalogue.sizes, catalogue.flavours).items()
-        }
+        self.site = site_of(environment)
+        self.unavailable: Mapping[str, Phrase] = {}
+        """Sizes that this machine does not have; a cluster is asked each time."""
+        if self.site is None:
+            reasons = unavailable_sizes(catalogue.sizes, catalogue.flavours)
+            self.unavailable = {name: Phrase(reason) for name, reason in reasons.items()}
 
     def writing(self) -> AbstractAsyncContextManager[AsyncSession]:
         """A session that writes; `LabDatabaseAway` when the lab database does not answer within a second."""
@@ -103,6 +109,7 @@ class Lab:
         With `bind`, the server's name means this space and purpose from now on.
         """
         request = parse_options(options)
+        available = await self._available(hub_name, request)
         try:
             async with self.writing() as session:
                 person = await self._person(session, hub_name, lock=True)
@@ -111,7 +118,7 @@ class Lab:
                 roles = {member.space.name: member.role for member in await memberships(session, person.id)}
                 names = await bindings(session, person.id)
                 identities = await self._identities(session, person)
-                facts = self._facts(person, identities, space, roles.get(request.space), names)
+                facts = self._facts(person, identities, space, roles.get(request.space), names, available=available)
                 choice = decide(facts, server_name, request)
                 if bind and space is not None:
                     await self._bind(session, person, space, choice)
@@ -143,23 +150,36 @@ class Lab:
         """Remember that a server ended; `by` is a hub name, or `hub` when nobody asked for it."""
         await self._record(hub_name, audit.Action.SERVER_STOPPED, {"server": server_name}, space=space, actor=by)
 
+    async def _available(self, hub_name: str, request: Request | None = None) -> Availability:
+        """What can be had here at this moment, by this person."""
+        if self.site is None:
+            return Availability(self.unavailable)
+        from kirzl_lab.spawning.cluster_capacity import capacity_of  # noqa: PLC0415 - a laptop has no KubeSpawner
+
+        theirs = pod_name(hub_name, request.space, request.purpose) if request else ""
+        return await capacity_of(self.site.namespace).now(self.catalogue.sizes, self.catalogue.flavours, theirs)
+
     async def sight(self, hub_name: str) -> Sight:
         """What the person may open now; binds roster rows that have waited for them. Raises `PersonBlocked`."""
+        available = await self._available(hub_name)
         async with self.reading() as session:
             person = await self._person(session, hub_name)
             if not await waits(session, person.id):  # nearly always: a look that writes would stand in line
-                return await self._look(session, person)
+                return await self._look(session, person, available)
         async with self.writing() as session:
             person = await self._person(session, hub_name)
             await bind_waiting(session, person.id, self.clock())
-            return await self._look(session, person)
+            return await self._look(session, person, available)
 
-    async def _look(self, session: AsyncSession, person: Person) -> Sight:
+    async def _look(self, session: AsyncSession, person: Person, available: Availability) -> Sight:
         names = await bindings(session, person.id)
         members = await memberships(session, person.id)
         identities = await self._identities(session, person)
         return Sight(
-            facts=tuple(self._facts(person, identities, member.space, member.role, names) for member in members),
+            facts=tuple(
+                self._facts(person, identities, member.space, member.role, names, available=available)
+                for member in members
+            ),
             asserted={identity.institution_name: identity.claims for identity in identities},
             lost=await lost_by(session, person.hub_name, person.id, self.clock(), self.catalogue.lab.grace_minutes),
         )
@@ -180,7 +200,14 @@ class Lab:
         return person
 
     def _facts(
-        self, person: Person, identities: list[Identity], space: Space | None, role: Role | None, names: list[Bound]
+        self,
+        person: Person,
+        identities: list[Identity],
+        space: Space | None,
+        role: Role | None,
+        names: list[Bound],
+        *,
+        available: Availability,
     ) -> Facts:
         zone = UTC if space is None else CourseFile.model_validate(space.spec).zone
         return Facts(
@@ -191,8 +218,9 @@ class Lab:
             bindings=[Binding(name.server_name, name.space, name.purpose) for name in names],
             sizes=self.catalogue.sizes,
             flavours=self.catalogue.flavours,
-            unavailable=self.unavailable,
+            unavailable=available.unavailable,
             today=self.clock().astimezone(zone).date(),
+            full=available.full,
         )
 
     def _space_facts(self, space: Space) -> SpaceFacts:

@@ -11,7 +11,7 @@ from sqlalchemy import URL
 from kirzl_lab.hub.authenticator import HubAuthenticator
 from kirzl_lab.hub.lab import the_lab
 from kirzl_lab.hub.pages import NotFoundPage
-from kirzl_lab.hub.spawner import HubSpawner
+from kirzl_lab.hub.spawner import LaptopHubSpawner
 from kirzl_lab.hub.watching import watch
 from kirzl_lab.look import TEMPLATES
 from kirzl_lab.look.i18n import PageWords
@@ -52,7 +52,7 @@ def configure(c: Any, environment: Mapping[str, str] = os.environ) -> None:
     c.Authenticator.enable_auth_state = True
     c.Authenticator.auth_refresh_age = AUTH_REFRESH_S
     c.Authenticator.manage_groups = False
-    c.JupyterHub.spawner_class = HubSpawner
+    c.JupyterHub.spawner_class = LaptopHubSpawner
     limits.detect()  # once and now: looking may take a moment, and the pages ask for it on the event loop
     c.Spawner.start_timeout = 120
     c.Spawner.http_timeout = 60

@@ -25,16 +25,25 @@ TABLES: dict[str, tuple[str, ...]] = {
     "service/words.py": ("ROLES", "KINDS", "VERBS", "SENTENCES", "OPERATORS_ROSTER", "DETAILS", "ACTORS", "UNKNOWN"),
     "spawning/gpu.py": ("NO_GPU", "NO_SLICE", "NO_WHOLE", "ALL_TAKEN"),
     "spawning/last_words.py": ("IDLE_HOURS", "IDLE_MINUTES"),
-    "spawning/laptop.py": (
+    "spawning/cluster_start.py": ("PLACE", "VOLUME", "IMAGE", "STARTING", "ANSWERS"),
+    "spawning/endings.py": (
         "OUT_OF_MEMORY",
         "ENDED_ITSELF",
         "NOT_STARTED",
         "NOT_READY",
-        "FOLDER",
-        "MATERIALS",
-        "STARTING",
-        "ANSWERS",
+        "NO_IMAGE",
+        "NO_ROOM",
+        "NO_VOLUME",
+        "EVICTED",
+        "DRAINED",
+        "NODE_LOST",
+        "REMOVED",
+        "NOT_SET_UP",
+        "QUOTA",
+        "CLUSTER_AWAY",
+        "LOST_START",
     ),
+    "spawning/laptop.py": ("FOLDER", "MATERIALS", "STARTING", "ANSWERS"),
 }
 """File -> names in it whose strings are message ids that are looked up later."""
 

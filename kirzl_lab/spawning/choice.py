@@ -7,7 +7,7 @@ HTTP status below 500, so the hub never counts it as a failed start.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import count
 from pathlib import Path
@@ -22,6 +22,7 @@ from kirzl_lab.problems import (
     NotAMember,
     Phrase,
     PurposeRefused,
+    SizeFull,
     SizeNotAllowed,
     SizeUnavailable,
     SpaceNotOpen,
@@ -112,6 +113,8 @@ class Facts:
     """Size -> why it cannot be had on this machine or cluster."""
     today: date
     """In the space's time zone."""
+    full: Mapping[str, int] = field(default_factory=dict)
+    """Size -> how many units of its GPU there are, where all of them are in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,8 @@ class Choice:
     network_reach: NetworkReach
     idle_hours: float
     materials_source: Path | None
+    cpu_sizes: tuple[str, ...] = ()
+    """What else the person could start in the space: the sizes without a GPU."""
 
     @property
     def staff(self) -> bool:
@@ -176,8 +181,8 @@ def decide(facts: Facts, server_name: str, request: Request) -> Choice:
     """The choice that `request` makes under `server_name`.
 
     `facts` are about the person and the space that the request names. Raises `BadServerName` (400), `UnknownSpace`
-    (404), `NotAMember`, `PurposeRefused`, `SpaceNotOpen`, `SizeNotAllowed` (403), `SizeUnavailable`, `NameTaken` and
-    `NameBound` (409).
+    (404), `NotAMember`, `PurposeRefused`, `SpaceNotOpen`, `SizeNotAllowed` (403), `SizeUnavailable`, `NameTaken`,
+    `NameBound` and `SizeFull` (409).
     """
     if not is_server_name(server_name):
         raise BadServerName()
@@ -197,7 +202,7 @@ def decide(facts: Facts, server_name: str, request: Request) -> Choice:
         raise SizeUnavailable(size=request.size, reason=facts.unavailable[request.size])
     _must_be_its_name(facts.bindings, server_name, request)
     size = facts.sizes[request.size]
-    return Choice(
+    choice = Choice(
         hub_name=facts.hub_name,
         server_name=server_name,
         space=space.name,
@@ -214,6 +219,27 @@ def decide(facts: Facts, server_name: str, request: Request) -> Choice:
         network_reach=space.network_reach,
         idle_hours=space.idle_hours,
         materials_source=space.materials,
+        cpu_sizes=tuple(name for name in offered if facts.sizes[name].gpu is None and name not in facts.unavailable),
+    )
+    if request.size in facts.full:
+        raise size_full(choice, facts.full[request.size])
+    return choice
+
+
+def size_full(choice: Choice, units: int) -> SizeFull:
+    """The problem that all `units` of the choice's GPU are in use."""
+    instead = (
+        Phrase("take %(sizes)s now, or try again later", {"sizes": ", ".join(choice.cpu_sizes)})
+        if choice.cpu_sizes
+        else Phrase("try again later")
+    )
+    return SizeFull(
+        size=choice.size_name,
+        units=units,
+        instead=instead,
+        space=choice.space,
+        purpose=choice.purpose,
+        cpu_sizes=choice.cpu_sizes,
     )
 
 

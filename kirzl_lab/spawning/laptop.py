@@ -20,25 +20,20 @@ from uuid import uuid4
 
 import psutil
 from jupyterhub.spawner import SimpleLocalProcessSpawner, SpawnException
-from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from traitlets import Unicode, default
 
 from kirzl_lab.problems import Phrase, SizeUnavailable
 from kirzl_lab.spawning import folders, gpu, last_words, limits, materials, processes, server_environment, server_log
+from kirzl_lab.spawning.answering import answers
 from kirzl_lab.spawning.choice import Choice
+from kirzl_lab.spawning.endings import ENDED_ITSELF, NOT_READY, NOT_STARTED, OUT_OF_MEMORY
+from kirzl_lab.spawning.telling import Telling
 
 READY_POLL_S = 0.05
 """Between two looks at a server that starts."""
 
 STRAGGLER_PATIENCE_S = 1.0
 """For what a server leaves running when it ends: kernels notice that themselves, background jobs do not."""
-
-OUT_OF_MEMORY = (
-    "Your server needed more memory than its size has, and was ended: choose a larger size, or load less at once."
-)
-ENDED_ITSELF = "Your server ended by itself. If you did not mean it to, start it again."
-NOT_STARTED = "JupyterLab ended before it was ready. Try again; if that goes on, tell the people who operate the lab."
-NOT_READY = "JupyterLab did not answer in time. Try again; if that goes on, tell the people who operate the lab."
 
 
 class Step(StrEnum):
@@ -67,10 +62,8 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
     _held_gpus: ClassVar[dict[str, str]] = {}
 
     def __init__(self, **kwargs: Any) -> None:
-        self._steps: list[Step] = []
-        self._changed = asyncio.Event()
+        self._telling = Telling(PROGRESS)
         self._starting = False
-        self._told_all = False
         self._born: float = 0.0
         self._mark: str = ""
         self._limits_name: str | None = None
@@ -126,7 +119,8 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
         Raises what `decide` raises, and `SpawnException` in plain words when JupyterLab does not come up.
         """
         self.choice = choice = await self.decide()
-        self.last_end, self._stopping, self._starting, self._told_all, self._steps = None, False, True, False, []
+        self.last_end, self._stopping, self._starting = None, False, True
+        self._telling.begin()
         try:
             async with asyncio.timeout(max(1, self.start_timeout - 2)):
                 return await self._start(choice)
@@ -138,17 +132,17 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
             await self._abandon()
             raise
         finally:
-            self._starting, self._told_all = False, True
-            self._tell(None)
+            self._starting = False
+            self._telling.end()
 
     async def _start(self, choice: Choice) -> tuple[str, int]:
-        self._tell(Step.FOLDER)
+        self._telling.tell(Step.FOLDER)
         home = folders.home(self.data, choice)
         await asyncio.to_thread(folders.make_private, home, self.data)
         if choice.materials_source is not None:
-            self._tell(Step.MATERIALS)
+            self._telling.tell(Step.MATERIALS)
         seal = await self._lay_out_materials(choice, home)
-        self._tell(Step.STARTING)
+        self._telling.tell(Step.STARTING)
         self._hold_gpu(choice)
         limit = await self._limit(choice)
         self._mark = uuid4().hex
@@ -164,7 +158,7 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
             address: tuple[str, int] = await super().start()
         self._born = processes.started(self.pid) or 0.0
         await self._wait_until_it_answers(choice, *address)
-        self._tell(Step.ANSWERS)
+        self._telling.tell(Step.ANSWERS)
         return address
 
     async def _lay_out_materials(self, choice: Choice, home: Path) -> list[str]:
@@ -200,7 +194,7 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
     async def _wait_until_it_answers(self, choice: Choice, ip: str, port: int) -> None:
         """JupyterHub waits for the same answer afterwards, but looks less often and does not notice an early death."""
         base = self.server.base_url if self.server else "/"
-        while not await _answers(f"http://{ip}:{port}{base}api"):
+        while not await answers(f"http://{ip}:{port}{base}api"):
             status = await self.poll()
             if status is not None:
                 await self._say_why(choice, f"it ended with status {status}")
@@ -233,21 +227,8 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """What the start does, as it does it; each message is one of `Step`."""
-        told = 0
-        while True:
-            changed = self._changed
-            for step in self._steps[told:]:
-                told += 1  # not len(): a step may come while this one is being sent
-                yield {"progress": PROGRESS[step], "message": step.value}
-            if self._told_all:
-                return
-            await changed.wait()
-
-    def _tell(self, step: Step | None) -> None:
-        if step is not None:
-            self._steps = [*self._steps, step]
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        async for message in self._telling.messages():
+            yield message
 
     # -- end ---------------------------------------------------------------------------------------------------
 
@@ -325,13 +306,3 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
         """Forget the server; how it ended is kept until the next start."""
         super().clear_state()
         self._born, self._mark = 0.0, ""
-
-
-async def _answers(url: str) -> bool:
-    """Whether something answers there within a second; a server that needs longer is asked again."""
-    try:
-        response = await AsyncHTTPClient().fetch(url, raise_error=False, follow_redirects=False, request_timeout=1)
-    # tornado raises for a silent or closed connection, whatever `raise_error` says.
-    except (OSError, asyncio.IncompleteReadError, HTTPClientError):
-        return False
-    return 100 < response.code < 500

@@ -13,7 +13,7 @@ from jupyterhub._data import DATA_FILES_PATH
 
 from kirzl_lab.look import STATIC, TEMPLATES, i18n
 from kirzl_lab.problems import Problem
-from kirzl_lab.spawning import laptop
+from kirzl_lab.spawning import cluster_start, endings, laptop
 from tests.look import samples
 from tests.look.samples import HUB_TEMPLATES, PAGES, Page, environment, names_for, render
 
@@ -143,7 +143,11 @@ def test_an_error_is_told_even_where_our_names_are_missing(name: str) -> None:
 def test_steps_of_a_start_are_told_in_german() -> None:
     html = render(PAGES["spawn-pending"], "de")
     words = json.loads(re.findall(r'id="progress-words">(.*?)</script>', html, re.DOTALL)[0])
-    told = [*(step.value for step in laptop.Step), laptop.NOT_STARTED, laptop.NOT_READY]
+    steps = [*laptop.Step, *cluster_start.Step]
+    # Every ending but the two that a start cannot have.
+    ends = [value for name, value in vars(endings).items() if name.isupper()]
+    not_at_start = {endings.ENDED_ITSELF, endings.LOST_START}
+    told = [*(step.value for step in steps), *(words for words in ends if words not in not_at_start)]
     assert set(told) <= set(words)
     assert [message for message, text in words.items() if message == text] == []
 

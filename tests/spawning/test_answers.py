@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from kirzl_lab.spawning.laptop import _answers
+from kirzl_lab.spawning.answering import answers
 
 HEAD = b"HTTP/1.1 %d x\r\nContent-Length: 0\r\n\r\n"
 
@@ -45,10 +45,10 @@ async def listener(answer: bytes | None) -> AsyncIterator[str]:
 )
 async def test_what_counts_as_an_answer(answer: bytes | None, ready: bool) -> None:
     async with listener(answer) as url:
-        assert await _answers(url) is ready
+        assert await answers(url) is ready
 
 
 async def test_nobody_listens() -> None:
     async with listener(b"") as url:
         pass
-    assert not await _answers(url)
+    assert not await answers(url)
