@@ -11,12 +11,13 @@ acl mirrors dstdomain -n {{ . }}
 {{- range .Values.network.privateMirrors }}
 acl ours dst {{ . }}
 {{- end }}
-{{- range concat (include "network.forbidden4" . | fromJsonArray) (include "network.forbidden6" . | fromJsonArray) }}
-acl inside dst {{ . }}
+# Each range is a list of its own, since Squid takes none into a list that holds another with it.
+{{- $inside := concat (include "network.forbidden4" . | fromJsonArray) (include "network.forbidden6" . | fromJsonArray)
+    (list "::/128" "::1/128" "64:ff9b::/96" "100::/64" "fc00::/7" "fe80::/10" "ff00::/8") }}
+{{- range $number, $range := $inside }}
+acl inside{{ $number }} dst {{ $range }}
 {{- end }}
-{{- range list "::/128" "::1/128" "64:ff9b::/96" "100::/64" "fc00::/7" "fe80::/10" "ff00::/8" }}
-acl inside dst {{ . }}
-{{- end }}
+acl inside any-of{{ range $number, $_ := $inside }} inside{{ $number }}{{ end }}
 acl CONNECT method CONNECT
 acl reading method GET HEAD
 acl plain proto HTTP
