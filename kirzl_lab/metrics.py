@@ -24,6 +24,10 @@ REFUSALS = Counter("kirzl_lab_refusals", "Requests that were refused, by the slu
 
 SHARED = (DATABASE_SECONDS, DATABASE_AWAY, REFUSALS)
 
+# A 0 where nothing has happened yet, so that the first time is seen as a change.
+for _problem in Problem.__subclasses__():
+    if _problem.__module__ == Problem.__module__:
+        REFUSALS.labels(_problem.slug)
 for _access in ("read", "write"):
     DATABASE_SECONDS.labels(_access)
 

@@ -24,6 +24,7 @@ from kirzl_lab.problems import (
     PersonBlocked,
     Problem,
 )
+from kirzl_lab.spawning import endings, last_words, troubles
 
 OTHER = "other"
 """Stands for a label's value that the catalogue does not have (any more)."""
@@ -40,20 +41,51 @@ class Start(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a start failed. Where a spawner gives another reason, it counts as `other`."""
+    """Why a start ended as it did, besides `troubles.Reason` and the slugs of problems."""
 
     NONE = "none"
-    TIMEOUT = "timeout"
-    """The server did not answer in time."""
-    SERVER = "server"
-    """It ended before it was ready."""
-    GPU = "gpu"
-    """The GPU was taken in between."""
     THROTTLED = "throttled"
-    """JupyterHub had too many starts under way."""
+    """JupyterHub had too many starts under way, and refused."""
     ERROR = "error"
     """A mistake of the lab or of what it stands on: the hub's log says which."""
     OTHER = OTHER
+
+
+FAILURES = frozenset({*troubles.Reason, Reason.ERROR, Reason.OTHER})
+"""Why a start failed. Where a spawner gives another reason, it counts as `other`."""
+
+
+class End(StrEnum):
+    """Why a server ended."""
+
+    ASKED = "asked"
+    """Its person or an operator stopped it, or the person may no longer open the space."""
+    IDLE = "idle"
+    MEMORY = "memory"
+    """It needed more memory than its size has."""
+    ITSELF = "itself"
+    """Also when its person ended it from inside."""
+    EVICTED = "evicted"
+    """Its node was short of space."""
+    DRAINED = "drained"
+    """Its node was taken out of service."""
+    NODE_LOST = "node-lost"
+    REMOVED = "removed"
+    """Somebody removed its pod."""
+    OTHER = OTHER
+
+
+ENDS_BY_WORDS: Mapping[str, End] = {
+    last_words.IDLE_HOURS: End.IDLE,
+    last_words.IDLE_MINUTES: End.IDLE,
+    endings.OUT_OF_MEMORY: End.MEMORY,
+    endings.ENDED_ITSELF: End.ITSELF,
+    endings.EVICTED: End.EVICTED,
+    endings.DRAINED: End.DRAINED,
+    endings.NODE_LOST: End.NODE_LOST,
+    endings.REMOVED: End.REMOVED,
+}
+"""What people are told of an end, and what that is called here."""
 
 
 class Login(StrEnum):
@@ -85,7 +117,10 @@ START_SECONDS = Histogram(
     ["size"],
     buckets=(1, 2, 3, 4, 5, 7.5, 10, 15, 20, 30, 45, 60, 90, 120, 300),
 )
+ENDS = Counter("kirzl_lab_server_ends", "Servers that had started and ended, by why they did.", ["size", "reason"])
 LOGINS = Counter("kirzl_lab_logins", "Logins at institutions, by how they ended.", ["institution", "outcome"])
+
+METRICS = (STARTS, START_SECONDS, ENDS, LOGINS)
 
 LOGIN_PROBLEMS: Mapping[type[Problem], Login] = {
     InstitutionUnreachable: Login.UNREACHABLE,
@@ -103,20 +138,20 @@ class RunningServers(Collector):
 
     def __init__(self) -> None:
         self._app: Any = None
-        self._sizes: frozenset[str] = frozenset()
+        self.sizes: frozenset[str] = frozenset()
 
     def look_at(self, app: Any, sizes: Iterable[str]) -> None:
         """Count the servers of this JupyterHub."""
-        self._app, self._sizes = app, frozenset(sizes)
+        self._app, self.sizes = app, frozenset(sizes)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The gauge; every size is in it, with 0 where none runs."""
-        found = {(size, "course"): 0 for size in sorted(self._sizes)}
+        found = {(size, "course"): 0 for size in sorted(self.sizes)}
         for user in list(self._app.users.values()) if self._app else ():
             for spawner in list(user.spawners.values()):
                 if spawner.ready:
                     size = (spawner.user_options or {}).get("size")
-                    where = (known(size, self._sizes), getattr(spawner, "kind", None) or OTHER)
+                    where = (known(size, self.sizes), getattr(spawner, "kind", None) or OTHER)
                     found[where] = found.get(where, 0) + 1
         family = GaugeMetricFamily(
             self.NAME, "Servers that run now, by size and by the kind of their space.", labels=["size", "kind"]
@@ -137,13 +172,29 @@ def prepare(institutions: Iterable[str], sizes: Iterable[str]) -> None:
             LOGINS.labels(institution, outcome)
     for size in sizes:
         STARTS.labels(Start.READY, size, Reason.NONE)
-        STARTS.labels(Start.FAILED, size, Reason.ERROR)
+        for reason in FAILURES:
+            STARTS.labels(Start.FAILED, size, reason)
         START_SECONDS.labels(size)
+        for end in End:
+            ENDS.labels(size, end)
 
 
 def known(value: object, allowed: Iterable[str]) -> str:
     """The value where it is one of `allowed`, else `other`."""
     return value if isinstance(value, str) and value in allowed else OTHER
+
+
+def end_reason(ended_by: str | None, told: object) -> End:
+    """Why a server ended that `ended_by` stopped, or of whose end people are `told` these words."""
+    words = getattr(told, "message", told)
+    if isinstance(words, str) and words:
+        return ENDS_BY_WORDS.get(words, End.OTHER)
+    return End.ASKED if ended_by else End.ITSELF
+
+
+def ended(size: object, ended_by: str | None, told: object) -> None:
+    """A server of that size, which had started, has ended."""
+    ENDS.labels(known(size, RUNNING.sizes), end_reason(ended_by, told)).inc()
 
 
 def login_outcome(error: Refused | Unreachable | Problem, problem: Problem) -> Login:
@@ -165,7 +216,7 @@ def start_outcome(error: BaseException | None) -> tuple[Start, str]:
     if isinstance(problem, Problem):
         return Start.REFUSED, problem.slug
     if isinstance(error, AnyTimeoutError):
-        return Start.FAILED, Reason.TIMEOUT
+        return Start.FAILED, troubles.Reason.TIMEOUT
     if isinstance(error, HTTPError):
         return _http_outcome(error)
     return Start.FAILED, Reason.ERROR
@@ -174,6 +225,6 @@ def start_outcome(error: BaseException | None) -> tuple[Start, str]:
 def _http_outcome(error: HTTPError) -> tuple[Start, str]:
     if error.status_code == 429:
         return Start.REFUSED, Reason.THROTTLED
-    if error.reason in set(Reason):  # JupyterHub's SpawnException carries ours
-        return Start.FAILED, Reason(error.reason)
+    if error.reason in FAILURES:  # JupyterHub's SpawnException carries ours
+        return Start.FAILED, str(error.reason)
     return Start.FAILED, Reason.OTHER

@@ -4,6 +4,7 @@ from typing import Any
 
 from jupyterhub.utils import maybe_future
 
+from kirzl_lab.hub import metrics
 from kirzl_lab.hub.lab import the_lab
 from kirzl_lab.hub.pages import Refused
 from kirzl_lab.problems import LabDatabaseAway, Problem
@@ -61,7 +62,10 @@ class LabServer:
         """The end of a server that had started goes to the audit once, with who asked for it."""
         await maybe_future(super().run_post_stop_hook())  # type: ignore[misc]
         space, self.audited_space = self.audited_space, None
-        if space is None or self.ended_by == THE_LAB_SERVICE:
+        if space is None:
+            return
+        metrics.ended((self.user_options or {}).get("size"), self.ended_by, self.last_end)
+        if self.ended_by == THE_LAB_SERVICE:
             return
         try:
             await the_lab().stopped(self.user.name, self.name, space, by=self.ended_by or "hub")

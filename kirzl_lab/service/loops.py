@@ -10,7 +10,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from kirzl_lab import logs
 from kirzl_lab.problems import Problem, ServerNotRunning
+from kirzl_lab.service import metrics
 from kirzl_lab.service.state import ServiceState
 from kirzl_lab.store.lost import Loss, losses, write_end
 
@@ -36,6 +38,7 @@ async def end_lost_servers(state: ServiceState) -> list[Loss]:
 
     An end is in the audit before it happens. Raises `HubAway` and `LabDatabaseAway`.
     """
+    logs.begin(None)  # its questions to the hub are found in the hub's log
     running = {
         (hub_name, server.name)
         for hub_name, servers in (await state.hub.active()).items()
@@ -63,6 +66,7 @@ async def end_lost_servers(state: ServiceState) -> list[Loss]:
         if isinstance(result, BaseException):
             raise result
         log.info("Ended %s/%s, which has no right to run since %s: %s", loss.hub_name, loss.server_name, loss.at, loss.reason)  # fmt: skip
+        metrics.GRACE_ENDS.inc()
         ended.append(loss)
     return ended
 
