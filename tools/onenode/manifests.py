@@ -20,7 +20,7 @@ DEPLOYMENTS = (
 )
 DEMO_GPUS = {"nvidia.com/gpu": "4", "nvidia.com/mig-1g.10gb": "8"}
 FRONT_DOOR = ("kube-system", "front-door")
-_DEFAULT_FRONT_DOOR = "proxy-public.kirzl-lab.svc.cluster.local"
+_DEFAULT_FRONT_DOOR = "proxy.kirzl-lab.svc.cluster.local"
 
 
 def apply_system() -> None:
