@@ -8,11 +8,14 @@ import asyncio
 import os
 import sqlite3
 import sys
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+
+from sqlalchemy.exc import OperationalError
 
 from kirzl_lab.catalog.loader import CatalogueMistakes, load
 from kirzl_lab.catalog.models import Catalogue
@@ -22,9 +25,12 @@ from kirzl_lab.federation.institutions import login_institutions
 from kirzl_lab.problems import Problem
 from kirzl_lab.settings import Settings
 from kirzl_lab.spawning.limits import forget_leftovers
+from kirzl_lab.spawning.site import site_of
 from kirzl_lab.store.apply import Change, apply
 from kirzl_lab.store.database import Store
 from kirzl_lab.store.migrate import migrate
+
+DATABASE_PATIENCE_S = 60
 
 
 def issuers(catalogue: Catalogue, demo_url: str | None) -> dict[str, str]:
@@ -76,6 +82,20 @@ def _is_damaged(file: Path) -> bool:
         return True
 
 
+def migrate_when_it_answers(url: str, *, pause: Callable[[float], None] = time.sleep) -> None:
+    """Migrate; a PostgreSQL that starts at the same time as we do gets `DATABASE_PATIENCE_S` to answer."""
+    for left in range(DATABASE_PATIENCE_S, -1, -1):
+        try:
+            migrate(url)
+            return
+        except OperationalError as error:
+            if left == 0 or url.startswith("sqlite"):
+                raise
+            if left % 10 == 0:
+                print(f"The lab database does not answer yet ({str(error.orig).strip().splitlines()[0]}).", flush=True)
+            pause(1)
+
+
 def prepare(settings: Settings) -> int:
     """Do it, and say what changed or what is wrong. The exit code."""
     try:
@@ -84,8 +104,9 @@ def prepare(settings: Settings) -> int:
             catalogue.institutions, settings.demo_url, os.environ, public_url=settings.public_url
         )
         refuse_damaged(settings.data)
-        forget_leftovers(settings.data)
-        migrate(settings.database_url)
+        if site_of() is None:
+            forget_leftovers(settings.data)
+        migrate_when_it_answers(settings.database_url)
         now = datetime.now(UTC)
         changes = asyncio.run(apply_to(settings.database_url, catalogue, settings.demo_url, now=now))
     except CatalogueMistakes as mistakes:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import URL
 
+from kirzl_lab.hub import in_cluster, on_laptop
 from kirzl_lab.hub.authenticator import HubAuthenticator
 from kirzl_lab.hub.lab import the_lab
 from kirzl_lab.hub.pages import NotFoundPage
@@ -16,6 +17,7 @@ from kirzl_lab.hub.watching import watch
 from kirzl_lab.look import TEMPLATES
 from kirzl_lab.look.i18n import PageWords
 from kirzl_lab.spawning import limits
+from kirzl_lab.spawning.site import site_of
 
 HUB_TEMPLATES = Path(__file__).parent / "templates"
 
@@ -42,50 +44,64 @@ class WalConnection(sqlite3.Connection):
 
 
 def configure(c: Any, environment: Mapping[str, str] = os.environ) -> None:
-    """Fill JupyterHub's configuration from the catalogue and from what the supervisor put into the environment."""
-    lab = the_lab()
-    settings = lab.settings
-    _hub(c, settings.data, settings.public_url, lab.catalogue.lab.session_hours, environment)
-    _roles_and_service(c, environment)
-    _pages(c)
+    """Fill JupyterHub's configuration from the catalogue and from what the process was told by its environment.
+
+    Servers are processes of this machine, or pods where the environment tells of a cluster (`spawning.site`).
+    """
+    configure_lab(c, environment)
+    settings = the_lab().settings
+    site = site_of(environment)
+    c.JupyterHub.public_url = settings.public_url
+    c.JupyterHub.redirect_to_server = False
+    c.PeriodicMetricsCollector.event_loop_interval_log_threshold = BLOCK_TOLD_S
+    # The proxy is the supervisor's to start and to end, or the chart's.
+    c.ConfigurableHTTPProxy.should_start = False
+    c.ConfigurableHTTPProxy.auth_token = environment["CONFIGPROXY_AUTH_TOKEN"]
+    c.JupyterHub.cleanup_proxy = False
+    _database(c, settings.data)
+    if site is None:
+        on_laptop.configure(c, settings.public_url, environment)
+    else:
+        in_cluster.configure(c, settings.public_url, site, environment)
+
+
+def configure_lab(c: Any, environment: Mapping[str, str] = os.environ) -> None:
+    """What makes a JupyterHub the lab: who logs in, what starts, its pages and its service.
+
+    For a site whose chart configures the rest of JupyterHub itself (helm/z2jh); others call `configure`.
+    """
+    site = site_of(environment)
     c.JupyterHub.authenticator_class = HubAuthenticator
     c.Authenticator.enable_auth_state = True
     c.Authenticator.auth_refresh_age = AUTH_REFRESH_S
     c.Authenticator.manage_groups = False
-    c.JupyterHub.spawner_class = LaptopHubSpawner
-    limits.detect()  # once and now: looking may take a moment, and the pages ask for it on the event loop
+    c.JupyterHub.cookie_max_age_days = the_lab().catalogue.lab.session_hours / 24
+    c.JupyterHub.allow_named_servers = True
     c.Spawner.start_timeout = 120
     c.Spawner.http_timeout = 60
+    if site is None:
+        c.JupyterHub.spawner_class = LaptopHubSpawner
+        limits.detect()  # once and now: looking may take a moment, and the pages ask for it on the event loop
+    else:
+        in_cluster.servers(c, site)
+    _roles_and_service(c, site.service_url if site else environment["KIRZL_LAB_SERVICE_URL"], environment)
+    _pages(c)
     watch(c, environment)
 
 
-def _hub(c: Any, data: Path, public_url: str, session_hours: int, environment: Mapping[str, str]) -> None:
-    c.JupyterHub.bind_url = public_url
-    c.JupyterHub.public_url = public_url
-    c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{environment['KIRZL_LAB_HUB_PORT']}"
+def _database(c: Any, data: Path) -> None:
     # Not put together as text: a folder may have a ? or a % in its name.
     c.JupyterHub.db_url = URL.create("sqlite", database=str(data / "hub.sqlite")).render_as_string()
     c.JupyterHub.db_kwargs = {
         "connect_args": {"check_same_thread": False, "factory": WalConnection, "timeout": DATABASE_PATIENCE_S}
     }
-    c.JupyterHub.cookie_secret_file = environment["KIRZL_LAB_COOKIE_SECRET_FILE"]
-    c.JupyterHub.cookie_max_age_days = session_hours / 24
-    c.ConfigurableHTTPProxy.should_start = False
-    c.ConfigurableHTTPProxy.api_url = environment["KIRZL_LAB_PROXY_API_URL"]
-    c.ConfigurableHTTPProxy.auth_token = environment["CONFIGPROXY_AUTH_TOKEN"]
-    c.JupyterHub.allow_named_servers = True
-    c.JupyterHub.redirect_to_server = False
-    c.PeriodicMetricsCollector.event_loop_interval_log_threshold = BLOCK_TOLD_S
-    # On a laptop the servers end with the lab; the proxy is the supervisor's to end.
-    c.JupyterHub.cleanup_servers = True
-    c.JupyterHub.cleanup_proxy = False
 
 
-def _roles_and_service(c: Any, environment: Mapping[str, str]) -> None:
+def _roles_and_service(c: Any, service_url: str, environment: Mapping[str, str]) -> None:
     c.JupyterHub.services = [
         {
             "name": "lab",
-            "url": environment["KIRZL_LAB_SERVICE_URL"],
+            "url": service_url,
             "api_token": environment["KIRZL_LAB_SERVICE_TOKEN"],
             "oauth_no_confirm": True,
             "display": False,

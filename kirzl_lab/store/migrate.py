@@ -39,6 +39,20 @@ def migrate(url: str) -> None:
         command.upgrade(config, "head")
 
 
+def is_current(url: str) -> bool:
+    """Whether the database at `url` has every step that this version of the lab expects.
+
+    Raises `NewerDatabase` as `migrate` does, and SQLAlchemy's `OperationalError` when the database does not answer.
+    """
+    address = make_url(url)
+    if address.get_backend_name() == "sqlite":
+        address = URL.create("sqlite", database=address.database)
+    with create_engine(address, poolclass=NullPool).connect() as connection:
+        scripts = ScriptDirectory.from_config(_config(connection))
+        _refuse_newer(connection, scripts)
+        return set(MigrationContext.configure(connection).get_current_heads()) == set(scripts.get_heads())
+
+
 def write_step(message: str) -> Path:
     """Write a new step from the difference between the tables and the newest step, for a developer to read and mend."""
     with _own_transaction("sqlite://") as connection:
