@@ -27,15 +27,28 @@ class Image:
     """What a cold build takes on two cores."""
 
 
+INSIDE_SERVERS = (
+    "kirzl_lab/__init__.py",
+    "kirzl_lab/logs.py",
+    "kirzl_lab/spawning/__init__.py",
+    "kirzl_lab/spawning/activity.py",
+    "kirzl_lab/spawning/contents.py",
+    "kirzl_lab/spawning/idle.py",
+    "kirzl_lab/spawning/jupyter",
+    "kirzl_lab/spawning/server.py",
+    "kirzl_lab/spawning/server_extension.py",
+)
+"""The part of the lab that runs inside people's servers. It needs nothing of the rest (`tests/images/test_plan.py`)."""
+
 IMAGES = (
     Image("base", "Debian 12 with Python 3.11", DEBIAN, (), (), ("python3.11", "--version"), 100),
     Image(
         "notebook",
         "JupyterLab, nbgrader and the packages of ml-101",
         "base",
-        ("images/requirements/notebook.txt",),
+        ("images/requirements/notebook.txt", *INSIDE_SERVERS),
         (),
-        ("jupyterhub-singleuser", "--version"),
+        ("python", "-P", "-m", "kirzl_lab.spawning.server", "--version"),
         90,
     ),
     Image(
@@ -80,7 +93,7 @@ IMAGES = (
         "notebook",
         ("images/requirements/notebook-cpu.txt", "images/requirements/notebook-cuda.txt"),
         ("JAX",),
-        ("jupyterhub-singleuser", "--version"),
+        ("python", "-P", "-m", "kirzl_lab.spawning.server", "--version"),
         50,
     ),
     Image("grader", "Runs submissions", "notebook", (), (), ("nbgrader", "--version"), 15),

@@ -210,6 +210,16 @@ def test_a_course_finds_its_packages(opened: dict[str, Opened], name: str, cours
     assert done.returncode == 0, done.stderr
 
 
+def test_a_server_has_the_part_of_the_lab_that_runs_inside_it(opened: dict[str, Opened]) -> None:
+    assert opened["notebook"].config["Cmd"] == ["python", "-P", "-m", "kirzl_lab.spawning.server"]
+    listed = opened["notebook"].run("jupyter", "labextension", "list")
+    assert re.search(r"@kirzl/lab v\S+ enabled OK", listed.stdout + listed.stderr), listed
+    listed = opened["notebook"].run("jupyter", "server", "extension", "list")
+    assert re.search(r"kirzl_lab\.spawning\.server_extension \S* ?OK", listed.stdout + listed.stderr), listed
+    others = opened["notebook"].run("python", "-c", "import kirzl_lab.spawning.choice")
+    assert "No module named" in others.stderr, "nothing else of the lab is there"
+
+
 def test_people_are_jovyan_in_notebooks(opened: dict[str, Opened]) -> None:
     done = opened["notebook"].run("sh", "-c", "id -un && jupyter lab --version && nbgrader --version")
     assert done.stdout.startswith("jovyan\n4."), done

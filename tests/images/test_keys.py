@@ -21,8 +21,9 @@ def repository(tmp_path: Path) -> Path:
         shutil.copytree(REPOSITORY / name, copy / name, ignore=ignored)
     for name in ("pyproject.toml", "README.md", "LICENSE", "package.json", "package-lock.json"):
         shutil.copy(REPOSITORY / name, copy / name)
-    (copy / "kirzl_lab").mkdir()
-    (copy / "kirzl_lab" / "__init__.py").write_text("")
+    shutil.copytree(REPOSITORY / "kirzl_lab" / "spawning", copy / "kirzl_lab" / "spawning", ignore=ignored)
+    for name in ("__init__.py", "logs.py", "settings.py"):
+        shutil.copy(REPOSITORY / "kirzl_lab" / name, copy / "kirzl_lab" / name)
     return copy
 
 
@@ -53,7 +54,9 @@ def test_times_caches_and_other_files_do_not_count(repository: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
-        ("kirzl_lab/__init__.py", {"hub"}),
+        ("kirzl_lab/settings.py", {"hub"}),
+        ("kirzl_lab/spawning/laptop.py", {"hub"}),
+        ("kirzl_lab/spawning/idle.py", {"hub", "notebook", "notebook-gpu", "grader"}),
         ("images/requirements/notebook.txt", {"notebook", "notebook-gpu", "grader"}),
         ("images/requirements/notebook-cuda.txt", {"notebook-gpu"}),
         ("package-lock.json", {"proxy", "demo-institutions"}),

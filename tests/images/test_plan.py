@@ -1,8 +1,11 @@
 """Which images are built, in which order, and that each has what the plan says."""
 
+import ast
+import json
+
 import pytest
 
-from images.plan import BY_NAME, DEBIAN, IMAGES, REPOSITORY, Choices, UnknownImageError, in_order
+from images.plan import BY_NAME, DEBIAN, IMAGES, INSIDE_SERVERS, REPOSITORY, Choices, UnknownImageError, in_order
 
 
 def test_each_image_comes_after_the_one_it_stands_on() -> None:
@@ -42,6 +45,26 @@ def test_a_containerfile_copies_what_the_plan_says_and_nothing_else(image) -> No
         for one in ([name.replace("${JAX}", j) for j in ("cpu", "cuda")] if "$" in name else [name])
     }
     assert expanded == set(image.files)
+
+
+def test_what_runs_inside_servers_needs_nothing_of_the_rest_of_the_lab() -> None:
+    modules = {name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in INSIDE_SERVERS}
+    for name in INSIDE_SERVERS:
+        if name.endswith(".py"):
+            tree = ast.parse((REPOSITORY / name).read_text("utf-8"))
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("kirzl_lab"):
+                    needed = {f"{node.module}.{alias.name}" for alias in node.names}
+                    assert node.module in modules and (node.module.count(".") == 2 or needed <= modules), name
+                if isinstance(node, ast.Import):
+                    needed = {alias.name for alias in node.names if alias.name.startswith("kirzl_lab")}
+                    assert needed <= modules, name
+
+
+def test_servers_read_their_configuration_from_where_the_image_has_it() -> None:
+    settings = json.loads((REPOSITORY / "kirzl_lab/spawning/jupyter/jupyter_server_config.json").read_text("utf-8"))
+    manager = settings["ServerApp"]["contents_manager_class"].rpartition(".")[0]
+    assert f"{manager.replace('.', '/')}.py" in INSIDE_SERVERS
 
 
 @pytest.mark.parametrize("image", IMAGES, ids=lambda image: image.name)
