@@ -5,6 +5,7 @@ that `spawning.pod` gives them; the egress proxy is the real one.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -60,6 +61,8 @@ REACHES: dict[str, set[str]] = {
     "egress": {"DNS", "the site's mirror"} | {f"{address}:{port}" for address in PUBLIC for port in (80, 443)},
 }
 """Everything that each may reach; what is not here, it may not."""
+
+HOW_TO = chart.REPOSITORY / "docs" / "how-to" / "cluster" / "network.md"
 
 COMPONENTS = {
     "hub": (8081, 8888),
@@ -159,6 +162,12 @@ def named(name: str, address: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return service, endpoints
 
 
+def service_of(component: str, *ports: int) -> dict[str, Any]:
+    """The Service of a part of the lab."""
+    spec = {"selector": labels_of(component), "ports": [{"port": port, "name": f"p{port}"} for port in ports]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": component}, "spec": spec}
+
+
 def rendered(space: Space, folder: Path, image: str) -> tuple[str, str]:
     """The chart's policies and egress proxy, with what it looks up in the cluster."""
     values = YAML(typ="safe").load((chart.CHART / "examples" / "one-machine.yaml").read_text("utf-8"))
@@ -195,6 +204,7 @@ def walls(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wa
         policies, egress = rendered(space, folder, image)
         space.apply(*(thing for name, address in NAMES.items() for thing in named(name, address)))
         space.kubectl("apply", "--filename=-", given=egress)
+        space.apply(*(service_of(name, *ports) for name, ports in COMPONENTS.items() if ports))
         sources = {name: stand_in(space, image, name, labels_of(name), ports) for name, ports in COMPONENTS.items()}
         for reach in NetworkReach:
             labels = labels_of_server(reach, space)
@@ -263,6 +273,30 @@ def test_another_namespace_reaches_the_front_door_alone(walls: Walls) -> None:
 def test_a_server_asks_the_dns(walls: Walls, server: str) -> None:
     said = walls.sources[server].run("import socket; print(socket.gethostbyname('mirror'))")
     assert said == f"{PUBLIC[2]}\n"
+
+
+@pytest.mark.parametrize(
+    ("server", "opened"),
+    [
+        ("a server with none", set()),
+        ("a server with package-mirrors", {"egress:3128"}),
+        ("a server with internet", {"1.1.1.1:443"}),
+    ],
+)
+def test_what_operators_are_told_to_try_says_what_they_are_told(walls: Walls, server: str, opened: set[str]) -> None:
+    (script,) = re.findall(r"```python\n(.*?)```", HOW_TO.read_text("utf-8"), re.DOTALL)
+    # This cluster has no way out: an address of the stand-in for the internet takes the place of a real one.
+    said = walls.sources[server].run(script.replace("1.1.1.1", PUBLIC[0])).replace(PUBLIC[0], "1.1.1.1")
+    lines = dict(line.split(" ") for line in said.splitlines())
+    assert len(lines) == 8
+    assert {place for place, state in lines.items() if state == "open"} == {"hub:8081", "service:8080"} | opened
+
+
+def test_the_commands_for_operators_work(walls: Walls) -> None:
+    commands = re.findall(r"^\$ kubectl --namespace kirzl-lab (.*)$", HOW_TO.read_text("utf-8"), re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        walls.space.kubectl(*command.split())
 
 
 # -- the egress proxy ----------------------------------------------------------------------------------------------
