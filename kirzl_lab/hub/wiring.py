@@ -103,6 +103,8 @@ def _roles_and_service(c: Any, service_url: str, environment: Mapping[str, str])
             "name": "lab",
             "url": service_url,
             "api_token": environment["KIRZL_LAB_SERVICE_TOKEN"],
+            # With subdomains JupyterHub would expect an address with a host; ours is the hub's own.
+            "oauth_redirect_uri": "/services/lab/oauth_callback",
             "oauth_no_confirm": True,
             "display": False,
         }
