@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from jupyterhub.spawner import Spawner, SpawnException
+from jupyterhub.spawner import Spawner
 from jupyterhub.utils import maybe_future
 from kubespawner import KubeSpawner
 from sqlalchemy import inspect
@@ -27,6 +27,7 @@ from kirzl_lab.spawning.choice import Choice
 from kirzl_lab.spawning.cluster_api import ClusterApi, TroubleError
 from kirzl_lab.spawning.cluster_capacity import capacity_of
 from kirzl_lab.spawning.cluster_start import PROGRESS, PodStart, Step, address_of
+from kirzl_lab.spawning.not_started import NotStartedError
 from kirzl_lab.spawning.site import ClusterSite, site_of
 from kirzl_lab.spawning.telling import Telling
 from kirzl_lab.spawning.troubles import Reason, Trouble
@@ -42,18 +43,11 @@ TRIES = 3
 """Of making a pod whose name is still taken."""
 
 
-class NotStarted(SpawnException):
-    """A start that failed; the hub does not count it as its own failure."""
-
-    def __init__(self, words: str, reason: str, status: int, log_message: str = "") -> None:
-        super().__init__(words, reason=reason, status_code=status, log_message=log_message or words)
-
-
-class NoUnit(NotStarted):
+class NoUnitError(NotStartedError):
     """The GPU was taken between the decision and the start."""
 
     def __init__(self, problem: SizeFull) -> None:
-        super().__init__(problem.text(), str(Reason.FULL), problem.status)
+        super().__init__(problem.text(), reason=str(Reason.FULL), status=problem.status)
         self.problem = problem
 
 
@@ -80,7 +74,7 @@ class ClusterSpawner(KubeSpawner):
 
     @default("poll_interval")
     def _default_poll_interval(self) -> int:
-        return 10  # seconds; a look at what the watch has costs nothing
+        return 5  # seconds; a look at what the watch has costs nothing
 
     @default("events_enabled")
     def _default_events_enabled(self) -> bool:
@@ -104,7 +98,7 @@ class ClusterSpawner(KubeSpawner):
     async def start(self) -> str:
         """Make the pod and wait until JupyterLab in it answers; its address.
 
-        Raises what `decide` raises, and `NotStarted` in plain words when it does not come up.
+        Raises what `decide` raises, and `NotStartedError` in plain words when it does not come up.
         """
         self.choice = choice = await self.decide()
         name = pod.pod_name(choice.hub_name, choice.space, choice.purpose)
@@ -114,14 +108,16 @@ class ClusterSpawner(KubeSpawner):
             async with asyncio.timeout(max(1, self.start_timeout - 2)):
                 return await self._start(choice, name)
         except TroubleError as error:
-            raise self._failed(error.trouble) from error
+            if error.trouble.reason is Reason.FULL:  # the scheduler found none after all
+                raise NoUnitError(await capacity_of(self.site.namespace).full(choice)) from error
+            raise self._not_started(error.trouble) from error
         except TimeoutError:
-            raise self._failed(await self._too_late(choice, name)) from None
+            raise self._not_started(await self._too_late(name)) from None
         except SizeFull as problem:
-            raise NoUnit(problem) from None
+            raise NoUnitError(problem) from None
         except watch.AWAY as error:
             away = Trouble(Reason.CLUSTER, endings.CLUSTER_AWAY, f"the API server does not answer: {error!r}", 503)
-            raise self._failed(away) from error
+            raise self._not_started(away) from error
         finally:
             if not self._told(Step.ANSWERS):  # failed or cancelled: what began must end
                 await self._abandon()
@@ -140,7 +136,7 @@ class ClusterSpawner(KubeSpawner):
         await asyncio.gather(self._api.ensure_claims(pod.claims(choice, self.site)), self._free(name, pods))
         for _ in range(TRIES):
             if await self._api.create_pod(manifest):
-                return await self._until_it_answers(choice, pods)
+                return await self._until_it_answers(name, pods)
             await self._remove(name, SHORT_GRACE_S)
         raise TroubleError(Trouble(Reason.SETUP, endings.NOT_SET_UP, f"the name {name} stays taken"))
 
@@ -168,8 +164,8 @@ class ClusterSpawner(KubeSpawner):
         hub_home = (self.public_hub_url or self.hub.base_url).rstrip("/") + "/home"
         return env | pod.environment(self.choice, self.site, hub_home)
 
-    async def _until_it_answers(self, choice: Choice, pods: PodWatch) -> str:
-        waiting = PodStart(choice, self.site, pods, self._api, self._telling)
+    async def _until_it_answers(self, name: str, pods: PodWatch) -> str:
+        waiting = PodStart(name, pods, self._api, self._telling)
         address = await waiting.address(lambda address: self.answers(f"{address}{self._base_url}api"))
         self._telling.tell(Step.ANSWERS)
         return address
@@ -178,16 +174,15 @@ class ClusterSpawner(KubeSpawner):
         """Whether JupyterLab answers there."""
         return await answers(url)
 
-    async def _too_late(self, choice: Choice, name: str) -> Trouble:
+    async def _too_late(self, name: str) -> Trouble:
         with suppress(*watch.AWAY):
             found = (await watch.pods_of(self.site.namespace)).now(name)
-            resource = choice.flavour.resource if choice.flavour else None
-            return troubles.too_late(found, await self._api.events(name), resource)
+            return troubles.too_late(found, await self._api.events(name))
         return Trouble(Reason.CLUSTER, endings.CLUSTER_AWAY, "the API server does not answer", 503)
 
-    def _failed(self, trouble: Trouble) -> NotStarted:
+    def _not_started(self, trouble: Trouble) -> NotStartedError:
         self.log.error("%s did not start (%s): %s", self._log_name, trouble.reason, trouble.operator)
-        return NotStarted(trouble.words, str(trouble.reason), trouble.status, trouble.operator)
+        return NotStartedError(trouble.words, reason=str(trouble.reason), status=trouble.status)
 
     def _told(self, step: Step) -> bool:
         return self._telling.has_told(step)
@@ -301,21 +296,21 @@ class ClusterSpawner(KubeSpawner):
         self._pod, self._lost_start = "", False
 
     async def get_url(self) -> str:
-        """Where the server is. After a restart of the hub in the midst of a start: once there is such a place."""
+        """Where the server is. After a restart of the hub in the midst of a start: once it answers there."""
+        known: str = self.server.url
         try:
             async with asyncio.timeout(self.start_timeout):
                 pods = await watch.pods_of(self.site.namespace)
-                while True:
-                    changed, found = pods.change(self._pod), pods.now(self._pod)
-                    if found is None or troubles.at_end(found):
-                        break
-                    if address := address_of(found):
-                        return f"{address}{self._base_url}"
-                    await changed.wait()
-        except watch.AWAY:  # TimeoutError among them
-            pass
-        known: str = self.server.url
-        return known
+                found = pods.now(self._pod)
+                if found and (address := address_of(found)) and known.startswith(address):
+                    return known
+                return f"{await self._until_it_answers(self._pod, pods)}{self._base_url}"
+        except TroubleError as error:
+            self.last_end = Phrase(self._not_started(error.trouble).message)
+            await self._abandon()
+        except watch.AWAY as error:  # TimeoutError among them
+            self.log.warning("Where %s is is not known: %r", self._log_name, error)
+        return known  # JupyterHub asks there in vain, and takes the server for ended
 
 
 @cache

@@ -11,10 +11,7 @@ from contextlib import suppress
 from enum import StrEnum
 
 from kirzl_lab.spawning import endings, pod, troubles
-from kirzl_lab.spawning.choice import Choice
 from kirzl_lab.spawning.cluster_api import ClusterApi, TroubleError
-from kirzl_lab.spawning.cluster_capacity import capacity_of
-from kirzl_lab.spawning.site import ClusterSite
 from kirzl_lab.spawning.telling import Telling
 from kirzl_lab.spawning.troubles import Reason, Trouble
 from kirzl_lab.spawning.watch import Pod, PodWatch
@@ -45,17 +42,15 @@ PROGRESS: Mapping[Step, int] = {
 class PodStart:
     """One start, from the moment at which its pod was asked for."""
 
-    def __init__(self, choice: Choice, site: ClusterSite, pods: PodWatch, api: ClusterApi, telling: Telling) -> None:
-        self._choice = choice
-        self._site = site
+    def __init__(self, name: str, pods: PodWatch, api: ClusterApi, telling: Telling) -> None:
+        self._name = name
         self._pods = pods
         self._api = api
         self._telling = telling
-        self._name = pod.pod_name(choice.hub_name, choice.space, choice.purpose)
         self._since: dict[Reason, float] = {}
 
     async def address(self, answers: Callable[[str], Awaitable[bool]]) -> str:
-        """The address of the pod once `answers` says that it answers there. Raises `TroubleError` and `SizeFull`."""
+        """The address of the pod once `answers` says that it answers there. Raises `TroubleError`."""
         seen = False
         while True:
             changed, found = self._pods.change(self._name), self._pods.now(self._name)
@@ -76,7 +71,7 @@ class PodStart:
 
     async def _endure(self, found: Pod) -> float | None:
         """Raise for a trouble that lasts too long; else how long it may last yet, in seconds."""
-        trouble = troubles.at_start(found, self._choice.flavour.resource if self._choice.flavour else None)
+        trouble = troubles.at_start(found)
         if trouble is None:
             self._since.clear()
             return None
@@ -87,8 +82,6 @@ class PodStart:
         if trouble.reason is Reason.ROOM and troubles.waits_for_a_node(await self._api.events(self._name)):
             self._since[trouble.reason] = now
             return trouble.patience_s
-        if trouble.reason is Reason.FULL:
-            raise await capacity_of(self._site.namespace).full(self._choice)
         raise TroubleError(trouble)
 
     def _removed(self) -> Trouble:

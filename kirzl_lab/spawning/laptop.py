@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 import psutil
-from jupyterhub.spawner import SimpleLocalProcessSpawner, SpawnException
+from jupyterhub.spawner import SimpleLocalProcessSpawner
 from traitlets import Unicode, default
 
 from kirzl_lab.problems import Phrase, SizeUnavailable
@@ -27,6 +27,7 @@ from kirzl_lab.spawning import folders, gpu, last_words, limits, materials, proc
 from kirzl_lab.spawning.answering import answers
 from kirzl_lab.spawning.choice import Choice
 from kirzl_lab.spawning.endings import ENDED_ITSELF, NOT_READY, NOT_STARTED, OUT_OF_MEMORY
+from kirzl_lab.spawning.not_started import NotStartedError
 from kirzl_lab.spawning.telling import Telling
 
 READY_POLL_S = 0.05
@@ -116,7 +117,7 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
     async def start(self) -> tuple[str, int]:
         """Start the server and wait until it answers; its address and port.
 
-        Raises what `decide` raises, and `SpawnException` in plain words when JupyterLab does not come up.
+        Raises what `decide` raises, and `NotStartedError` in plain words when JupyterLab does not come up.
         """
         self.choice = choice = await self.decide()
         self.last_end, self._stopping, self._starting = None, False, True
@@ -127,7 +128,7 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
         except TimeoutError:
             await self._say_why(choice, f"no answer within {self.start_timeout - 2} s")
             await self._abandon()
-            raise SpawnException(NOT_READY, reason="timeout", status_code=504) from None
+            raise NotStartedError(NOT_READY, reason="timeout", status=504) from None
         except BaseException:  # a cancelled start as well: what began must end
             await self._abandon()
             raise
@@ -188,7 +189,7 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
         unit = gpu.free_unit(choice.flavour, gpu.detect(), self._held_gpus.values())
         if unit is None:
             problem = SizeUnavailable(size=choice.size_name, reason=Phrase(gpu.ALL_TAKEN))
-            raise SpawnException(problem.text(), reason="gpu", status_code=problem.status)
+            raise NotStartedError(problem.text(), reason="gpu", status=problem.status)
         self._held_gpus[self._log_name] = unit
 
     async def _wait_until_it_answers(self, choice: Choice, ip: str, port: int) -> None:
@@ -199,7 +200,7 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
             if status is not None:
                 await self._say_why(choice, f"it ended with status {status}")
                 why = self.last_end.message if self.last_end else NOT_STARTED
-                raise SpawnException(why, reason="server", status_code=500)
+                raise NotStartedError(why, reason="server", status=500)
             await asyncio.sleep(READY_POLL_S)
 
     async def _say_why(self, choice: Choice, what: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kirzl_lab.catalog.models import Flavour, NetworkReach, Size, is_space_name
-from kirzl_lab.spawning import server_environment
+from kirzl_lab.spawning import last_words, server_environment
 from kirzl_lab.spawning.choice import Choice, Purpose
 from kirzl_lab.spawning.site import ClusterSite
 
@@ -23,6 +23,9 @@ PORT = 8888
 CONTAINER = "notebook"
 PERSON = 1000
 """User and group of every server, as the images have it."""
+
+ORDINARY = frozenset({"cpu", "memory"})
+"""Resources that every node has; all others are devices."""
 
 HUB_NAME = re.compile(r"[a-z][a-z0-9]{0,31}")
 GIB = 2**30
@@ -129,7 +132,8 @@ def traits(choice: Choice, site: ClusterSite) -> dict[str, Any]:
         "init_containers": [],
         "extra_containers": [],
         "lifecycle_hooks": {},
-        "extra_container_config": {},
+        # The end of what it printed, for operators, where a server left no words of its own.
+        "extra_container_config": {"terminationMessagePolicy": "FallbackToLogsOnError"},
         "extra_pod_config": {
             "enableServiceLinks": False,
             # A server that was killed for memory is told so; started again in place, nobody would know.
@@ -151,6 +155,7 @@ def environment(choice: Choice, site: ClusterSite, hub_home: str) -> dict[str, s
     told = server_environment.everywhere(choice, HOME, hub_home) | {
         # Of this pod alone: connection files of kernels that died with the last one would pile up in the home.
         "JUPYTER_RUNTIME_DIR": "/tmp/jupyter-runtime",  # noqa: S108 - the pod's own
+        last_words.VARIABLE: "/dev/termination-log",
         **({} if choice.flavour else {"NVIDIA_VISIBLE_DEVICES": "void"}),
         **_way_out(choice, site, hub_home),
     }

@@ -14,7 +14,6 @@ from kirzl_lab.spawning.site import ClusterSite
 Manifest = Mapping[str, Any]
 
 SCRATCH = ("tmp", "shm")
-ORDINARY = frozenset({"cpu", "memory"})
 
 
 def must_hold(manifest: Manifest, choice: Choice, site: ClusterSite) -> list[str]:
@@ -77,9 +76,9 @@ def _size(spec: Manifest, container: Manifest, choice: Choice) -> Iterator[str]:
     cpus, memory = pod.limits_of(choice.size)
     guaranteed_cpus, guaranteed_memory = pod.guarantees_of(choice.size)
     yield from _same("limits", limits, {"cpu": cpus, "memory": memory, **pod.gpu_of(flavour)})
-    ordinary = {name: value for name, value in requests.items() if name in ORDINARY}
+    ordinary = {name: value for name, value in requests.items() if name in pod.ORDINARY}
     yield from _same("requests", ordinary, {"cpu": guaranteed_cpus, "memory": guaranteed_memory})
-    for name in sorted(set(requests) - ORDINARY):
+    for name in sorted(set(requests) - pod.ORDINARY):
         yield from _same(f"requests of {name}", requests[name], pod.gpu_of(flavour).get(name))
     if spec.get("resourceClaims") or resources.get("claims"):
         yield "there must be no resource claims"

@@ -5,13 +5,13 @@ Each trouble has a sentence for the person and a line for operators, which quote
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from kirzl_lab.problems import Phrase
 from kirzl_lab.spawning import endings, last_words
-from kirzl_lab.spawning.pod import CONTAINER
+from kirzl_lab.spawning.pod import CONTAINER, ORDINARY
 
 Pod = Mapping[str, Any]
 Event = Mapping[str, Any]
@@ -85,14 +85,18 @@ TRUST_THE_AUTOSCALER = frozenset({"TriggeredScaleUp"})
 SHUTDOWN = frozenset({"NodeShutdown", "Terminated", "Shutdown"})
 
 
-def at_start(pod: Pod, resource: str | None = None) -> Trouble | None:
-    """What keeps this pod from running, if anything; `resource` is that of the GPU it asks for."""
-    return at_end(pod) or _unscheduled(pod, resource) or _waiting(pod)
+def at_start(pod: Pod) -> Trouble | None:
+    """What keeps this pod from running, if anything."""
+    ended = at_end(pod)
+    if ended is not None and ended.reason is Reason.SERVER:
+        printed = str((terminated(pod) or {}).get("message") or "").strip()
+        return replace(ended, words=endings.NOT_STARTED, operator=f"{ended.operator}\n{printed}".strip())
+    return ended or _unscheduled(pod) or _waiting(pod)
 
 
-def too_late(pod: Pod | None, events: Iterable[Event], resource: str | None = None) -> Trouble:
+def too_late(pod: Pod | None, events: Iterable[Event]) -> Trouble:
     """What to say of a start whose time is over."""
-    if pod is not None and (known := at_start(pod, resource)):
+    if pod is not None and (known := at_start(pod)):
         return known
     warnings = [event for event in events if event.get("type") == "Warning"]
     lines = "; ".join(f"{event.get('reason')}: {event.get('message')}" for event in warnings[-3:])
@@ -192,17 +196,23 @@ def _said(status: Mapping[str, Any]) -> str:
     return f"{status.get('reason') or status.get('phase')}: {status.get('message') or 'no message'}"
 
 
-def _unscheduled(pod: Pod, resource: str | None) -> Trouble | None:
+def _unscheduled(pod: Pod) -> Trouble | None:
     for condition in (pod.get("status") or {}).get("conditions") or []:
         if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
             message = str(condition.get("message") or "")
             reason, words, status = Reason.ROOM, endings.NO_ROOM, 409
-            if resource is not None and f"Insufficient {resource}" in message:
+            if any(f"Insufficient {resource}" in message for resource in _devices(pod)):
                 reason = Reason.FULL
             elif "persistentvolumeclaim" in message or "volume" in message:
                 reason, words, status = Reason.VOLUME, endings.NO_VOLUME, 500
             return Trouble(reason, words, message, status, PATIENCE_S[reason])
     return None
+
+
+def _devices(pod: Pod) -> set[str]:
+    """The resources that the pod asks for besides those that every pod does."""
+    limits = [(each.get("resources") or {}).get("limits") or {} for each in pod["spec"].get("containers") or []]
+    return {name for each in limits for name in each} - ORDINARY
 
 
 def _waiting(pod: Pod) -> Trouble | None:
