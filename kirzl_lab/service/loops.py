@@ -11,7 +11,9 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from kirzl_lab import logs
+from kirzl_lab import logs
 from kirzl_lab.problems import Problem, ServerNotRunning
+from kirzl_lab.service import metrics
 from kirzl_lab.service import metrics
 from kirzl_lab.service.state import ServiceState
 from kirzl_lab.store.lost import Loss, losses, write_end
@@ -67,6 +69,7 @@ async def end_lost_servers(state: ServiceState) -> list[Loss]:
             raise result
         log.info("Ended %s/%s, which has no right to run since %s: %s", loss.hub_name, loss.server_name, loss.at, loss.reason)  # fmt: skip
         metrics.GRACE_ENDS.inc()
+        metrics.GRACE_ENDS.inc()
         ended.append(loss)
     return ended
 
@@ -80,6 +83,7 @@ async def _again_and_again(look: Callable[[], Awaitable[Any]], every_s: float) -
     """Look, wait, look again; what is in the way is told when it comes and when it has gone."""
     trouble: str | None = None
     while True:
+        logs.begin(None)
         try:
             await look()
             now = None
