@@ -40,6 +40,7 @@ def test_who_is_no_person_has_a_word() -> None:
     assert [teller("de").say(line(Action.SERVER_STOPPED, actor=actor)).actor for actor in ACTORS] == [
         "Katalog",
         "Hub",
+        "Lab",
         "Anmeldung",
     ]
 
