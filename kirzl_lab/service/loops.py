@@ -11,9 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from kirzl_lab import logs
-from kirzl_lab import logs
 from kirzl_lab.problems import Problem, ServerNotRunning
-from kirzl_lab.service import metrics
 from kirzl_lab.service import metrics
 from kirzl_lab.service.state import ServiceState
 from kirzl_lab.store.lost import Loss, losses, write_end
@@ -61,16 +59,14 @@ async def end_lost_servers(state: ServiceState) -> list[Loss]:
     results = await asyncio.gather(
         *(state.hub.stop(loss.hub_name, loss.server_name) for loss in due), return_exceptions=True
     )
-    ended = []
-    for loss, result in zip(due, results, strict=True):
-        if isinstance(result, ServerNotRunning):
-            continue  # it ended by itself in between
-        if isinstance(result, BaseException):
+    ended = [loss for loss, result in zip(due, results, strict=True) if not isinstance(result, BaseException)]
+    for loss in ended:
+        log.info("Ended %s/%s, without a right since %s: %s", loss.hub_name, loss.server_name, loss.at, loss.reason)
+    metrics.GRACE_ENDS.inc(len(ended))
+    for result in results:
+        # One that ended by itself in between is as it should be.
+        if isinstance(result, BaseException) and not isinstance(result, ServerNotRunning):
             raise result
-        log.info("Ended %s/%s, which has no right to run since %s: %s", loss.hub_name, loss.server_name, loss.at, loss.reason)  # fmt: skip
-        metrics.GRACE_ENDS.inc()
-        metrics.GRACE_ENDS.inc()
-        ended.append(loss)
     return ended
 
 
@@ -83,7 +79,6 @@ async def _again_and_again(look: Callable[[], Awaitable[Any]], every_s: float) -
     """Look, wait, look again; what is in the way is told when it comes and when it has gone."""
     trouble: str | None = None
     while True:
-        logs.begin(None)
         try:
             await look()
             now = None

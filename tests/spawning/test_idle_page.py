@@ -62,8 +62,13 @@ def test_a_page_left_alone(chromium: Browser, laptop_hub: LaptopHub, locale: str
     expect(warning).to_be_visible(timeout=90_000)
     assert left_s(page, laptop_hub) <= LIMIT_S / 2
     assert [path for path in changes if not path.startswith(BOOKKEEPING)] == []
-    page.screenshot(path=f"/tmp/scratch/idle/toast-{locale}.png")
-    page.locator(".Toastify").get_by_role("button", name=button).click()
+    here = page.locator(".Toastify").get_by_role("button", name=button)
+    expect(here).to_be_visible()
+    if purpose == "preview":  # the rest is the same in every language
+        page.context.close()
+        laptop_hub.stop("page")
+        return
+    here.click()
     expect(warning).to_be_hidden()
     assert left_s(page, laptop_hub) > LIMIT_S / 2
     assert seen == Seen(), "until it ends, nothing is wrong"
