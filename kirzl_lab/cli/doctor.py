@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from kirzl_lab.cli import node
 from kirzl_lab.cli.exits import Stop
 from kirzl_lab.cli.ports import PUBLIC_PORT, is_free
@@ -42,6 +44,12 @@ class Finding:
     def as_json(self) -> dict[str, Any]:
         """The finding as JSON."""
         return asdict(self)
+
+    def line(self) -> str:
+        """The finding for a terminal, with the markup of rich; a second line says what to do."""
+        sign = "[green]✓[/]" if self.ok else "[red]✗[/]" if self.needed else "[yellow]–[/]"
+        advice = f"\n    {escape(self.advice)}" if self.advice else ""
+        return f"{sign} [bold]{escape(self.what)}[/]: {escape(self.found)}{advice}"
 
 
 def findings(folder: Folder) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 
 from kirzl_lab import __version__
+from kirzl_lab.cli.cluster import commands
 from kirzl_lab.cli.exits import Exit
 from kirzl_lab.cli.show import as_json, exit_codes, out, stops
 from kirzl_lab.cli.state import Folder
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from kirzl_lab.store.apply import Change
 
 app = typer.Typer(
-    help="The lab of this machine: start it, look at it, end it, and check what a site wrote.",
+    help="The lab of this machine: start it, look at it, end it; check what a site wrote; and the lab on a cluster.",
     epilog=exit_codes(*(code for code in Exit if code is not Exit.OK)),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -24,6 +25,8 @@ app = typer.Typer(
 )
 catalog = typer.Typer(help="What a site writes in YAML: check it, apply it.", no_args_is_help=True)
 app.add_typer(catalog, name="catalog")
+app.add_typer(commands.app)
+app.add_typer(commands.course, name="course")
 
 Data = Annotated[Path, typer.Option(metavar="DIR", help="The lab's state: databases, homes, secrets, logs.")]
 HubConfig = Annotated[
@@ -139,10 +142,7 @@ def doctor(data: Data = DATA, json: Json = False) -> None:
         as_json({"ok": fine, "findings": [finding.as_json() for finding in found]})
     else:
         for finding in found:
-            sign = "[green]✓[/]" if finding.ok else "[red]✗[/]" if finding.needed else "[yellow]–[/]"
-            out.print(f"{sign} [bold]{finding.what}[/]: {escape(finding.found)}")
-            if finding.advice:
-                out.print(f"    {escape(finding.advice)}")
+            out.print(finding.line())
     raise typer.Exit(Exit.OK if fine else Exit.NO)
 
 

@@ -81,7 +81,7 @@ class Progress:
         else:
             out.print(f"\nThe lab runs at [bold cyan underline]{note['url']}[/]\n")
             if note["demo"]:
-                _tell_accounts()
+                tell_accounts()
             elif _nobody_can_log_in(Folder(Path(note["data"]))):
                 out.print(f"[bold yellow]{NOBODY}[/]\n")
             if self.detach:
@@ -106,7 +106,8 @@ def _nobody_can_log_in(folder: Folder) -> bool:
     return NOBODY in tail(folder.logs / "prepare.log")
 
 
-def _tell_accounts() -> None:
+def tell_accounts() -> None:
+    """The accounts of the demo institutions."""
     out.print("Demo accounts (the password is the same word):")
     for institution, accounts in DEMO_ACCOUNTS.items():
         out.print(f"  [bold]{institution}[/]: {', '.join(accounts)}")
