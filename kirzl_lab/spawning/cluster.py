@@ -129,7 +129,7 @@ class ClusterSpawner(KubeSpawner):
         self._telling.tell(Step.PLACE)
         pods = await watch.pods_of(self.site.namespace)
         await capacity_of(self.site.namespace).hold(choice, name)
-        manifest = await self._manifest(choice)
+        manifest = await self.manifest(choice)
         pods.forget(name)
         self._pod = name
         self._remember()
@@ -140,7 +140,8 @@ class ClusterSpawner(KubeSpawner):
             await self._remove(name, SHORT_GRACE_S)
         raise TroubleError(Trouble(Reason.SETUP, endings.NOT_SET_UP, f"the name {name} stays taken"))
 
-    async def _manifest(self, choice: Choice) -> dict[str, Any]:
+    async def manifest(self, choice: Choice) -> dict[str, Any]:
+        """The pod as the API server gets it. Raises `TroubleError` when it would be one that must not be."""
         nodes = {
             "tolerations": [*self._site_tolerations, *pod.tolerations_of(choice.flavour)],
             "node_selector": self._site_node_selector | pod.node_selector_of(choice.flavour),
