@@ -16,14 +16,23 @@ CHECK_ROUTES_S = 10
 SERVERS_KNOWN_S = 5
 """How long the hub waits at its start for what it knows of servers to be compared with the cluster, before it serves."""
 
+START_S = 300
+"""How long a start may take: a node that is new here fetches an image of several gigabytes first."""
 
-def servers(c: Any, site: ClusterSite) -> None:
-    """Start servers as pods of the site."""
+
+def configure_lab(c: Any, public_url: str, site: ClusterSite) -> None:
+    """Start servers as pods of the site, each person's on an origin of their own."""
     c.JupyterHub.spawner_class = "kirzl_lab.hub.cluster_spawner.ClusterHubSpawner"
     c.KubeSpawner.namespace = site.namespace
+    c.KubeSpawner.start_timeout = START_S
     # What is the matter with a pod is told to its person, and counted for the operator. A hub that ends after some
     # failures in a row takes everybody's pages away for one broken image.
     c.Spawner.consecutive_failure_limit = 0
+    # JupyterHub turns people away beyond its limit; Kubernetes lets their pods wait, and we say for what.
+    c.JupyterHub.concurrent_spawn_limit = 0
+    c.JupyterHub.subdomain_host = public_url
+    c.JupyterHub.subdomain_hook = own_origins
+    c.Proxy.extra_routes = dict(site.extra_routes)
 
 
 def configure(c: Any, public_url: str, site: ClusterSite, environment: Mapping[str, str]) -> None:
@@ -33,9 +42,6 @@ def configure(c: Any, public_url: str, site: ClusterSite, environment: Mapping[s
     c.JupyterHub.hub_connect_url = site.hub_url
     c.JupyterHub.cookie_secret = environment["KIRZL_LAB_COOKIE_SECRET"]
     c.ConfigurableHTTPProxy.api_url = site.proxy_api_url
-    c.Proxy.extra_routes = dict(site.extra_routes)
-    c.JupyterHub.subdomain_host = public_url
-    c.JupyterHub.subdomain_hook = own_origins
     c.JupyterHub.cleanup_servers = False
     c.JupyterHub.last_activity_interval = CHECK_ROUTES_S
     c.JupyterHub.init_spawners_timeout = SERVERS_KNOWN_S

@@ -30,6 +30,9 @@ BLOCK_TOLD_S = 0.1
 DATABASE_PATIENCE_S = 0.5
 """How long the hub waits for a lock on its own database. It waits on its event loop: everybody waits with it."""
 
+HUB_DATABASE_URL = "KIRZL_LAB_HUB_DATABASE_URL"
+"""Names an address of SQLAlchemy for the hub's own database in place of its file. Decision 0701 tells what that costs."""
+
 SERVICE_SCOPES = ["list:users", "read:servers", "delete:servers"]
 """What the lab service may do at the hub: see whose servers run, and stop one: for an operator, or without a right."""
 
@@ -48,57 +51,64 @@ def configure(c: Any, environment: Mapping[str, str] = os.environ) -> None:
 
     Servers are processes of this machine, or pods where the environment tells of a cluster (`spawning.site`).
     """
-    configure_lab(c, environment)
     settings = the_lab().settings
     site = site_of(environment)
-    c.JupyterHub.public_url = settings.public_url
-    c.JupyterHub.redirect_to_server = False
-    c.PeriodicMetricsCollector.event_loop_interval_log_threshold = BLOCK_TOLD_S
     # The proxy is the supervisor's to start and to end, or the chart's.
     c.ConfigurableHTTPProxy.should_start = False
     c.ConfigurableHTTPProxy.auth_token = environment["CONFIGPROXY_AUTH_TOKEN"]
     c.JupyterHub.cleanup_proxy = False
-    _database(c, settings.data)
+    _database(c, settings.data, environment)
     if site is None:
         on_laptop.configure(c, settings.public_url, environment)
     else:
         in_cluster.configure(c, settings.public_url, site, environment)
+    configure_lab(c, environment)
 
 
 def configure_lab(c: Any, environment: Mapping[str, str] = os.environ) -> None:
     """What makes a JupyterHub the lab: who logs in, what starts, its pages and its service.
 
-    For a site whose chart configures the rest of JupyterHub itself (helm/z2jh); others call `configure`.
+    For a site whose chart configures the rest of JupyterHub itself (helm/z2jh): called at the end of that chart's
+    configuration. Services, roles and template folders that are there stay. Others call `configure`.
     """
+    settings = the_lab().settings
     site = site_of(environment)
     c.JupyterHub.authenticator_class = HubAuthenticator
     c.Authenticator.enable_auth_state = True
     c.Authenticator.auth_refresh_age = AUTH_REFRESH_S
     c.Authenticator.manage_groups = False
     c.JupyterHub.cookie_max_age_days = the_lab().catalogue.lab.session_hours / 24
+    c.JupyterHub.public_url = settings.public_url
+    c.JupyterHub.redirect_to_server = False
     c.JupyterHub.allow_named_servers = True
-    c.Spawner.start_timeout = 120
-    c.Spawner.http_timeout = 60
+    c.PeriodicMetricsCollector.event_loop_interval_log_threshold = BLOCK_TOLD_S
+    if str(c.JupyterHub.get("db_url", "")).startswith("sqlite"):
+        c.JupyterHub.db_kwargs = {
+            "connect_args": {"check_same_thread": False, "factory": WalConnection, "timeout": DATABASE_PATIENCE_S}
+        }
     if site is None:
         c.JupyterHub.spawner_class = LaptopHubSpawner
+        c.Spawner.start_timeout = 120
         limits.detect()  # once and now: looking may take a moment, and the pages ask for it on the event loop
     else:
-        in_cluster.servers(c, site)
+        in_cluster.configure_lab(c, settings.public_url, site)
+    c.Spawner.http_timeout = 60
     _roles_and_service(c, site.service_url if site else environment["KIRZL_LAB_SERVICE_URL"], environment)
     _pages(c)
     watch(c, environment)
 
 
-def _database(c: Any, data: Path) -> None:
+def _database(c: Any, data: Path, environment: Mapping[str, str]) -> None:
     # Not put together as text: a folder may have a ? or a % in its name.
-    c.JupyterHub.db_url = URL.create("sqlite", database=str(data / "hub.sqlite")).render_as_string()
-    c.JupyterHub.db_kwargs = {
-        "connect_args": {"check_same_thread": False, "factory": WalConnection, "timeout": DATABASE_PATIENCE_S}
-    }
+    own = URL.create("sqlite", database=str(data / "hub.sqlite")).render_as_string()
+    c.JupyterHub.db_url = environment.get(HUB_DATABASE_URL) or own
+    # A newer JupyterHub changes its tables at its first start; it copies the file before.
+    c.JupyterHub.upgrade_db = True
 
 
 def _roles_and_service(c: Any, service_url: str, environment: Mapping[str, str]) -> None:
     c.JupyterHub.services = [
+        *c.JupyterHub.get("services", []),
         {
             "name": "lab",
             "url": service_url,
@@ -107,10 +117,11 @@ def _roles_and_service(c: Any, service_url: str, environment: Mapping[str, str])
             "oauth_redirect_uri": "/services/lab/oauth_callback",
             "oauth_no_confirm": True,
             "display": False,
-        }
+        },
     ]
     # A server's token reaches the service only when the scope is in both roles, user and server.
     c.JupyterHub.load_roles = [
+        *c.JupyterHub.get("load_roles", []),
         {"name": "user", "scopes": ["self", "access:services!service=lab"]},
         {
             "name": "server",
@@ -121,7 +132,7 @@ def _roles_and_service(c: Any, service_url: str, environment: Mapping[str, str])
 
 
 def _pages(c: Any) -> None:
-    c.JupyterHub.template_paths = [str(HUB_TEMPLATES), str(TEMPLATES)]
+    c.JupyterHub.template_paths = [str(HUB_TEMPLATES), str(TEMPLATES), *c.JupyterHub.get("template_paths", [])]
     c.JupyterHub.jinja_environment_options = {"extensions": [PageWords]}
     c.JupyterHub.tornado_settings = {
         "headers": {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "strict-origin-when-cross-origin"},
