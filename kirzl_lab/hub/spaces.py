@@ -116,7 +116,8 @@ class MySpaces(LabPage, BaseHandler):
             spaces=[self._card(facts, gettext) for facts in sight.facts if facts.space is not None],
             farewells=list(self._farewells(sight)),
             looked_for=list(self._looked_for(sight)),
-            limits_note=limits_note(limits.describe(), gettext),
+            # In a cluster every server is kept to its size: nothing to say.
+            limits_note=limits_note(limits.describe(), gettext) if the_lab().site is None else None,
         )
         self.finish(html)
 
