@@ -12,7 +12,7 @@ ARGS ?=
 
 # Two recipes at once would write into one .venv.
 .NOTPARALLEL:
-.PHONY: help env env-test up down test test-cluster test-fast tools images onenode onenode-down lint fmt screenshots lock bench clean
+.PHONY: help env env-test up down test test-cluster test-fast tools images cluster cluster-down onenode onenode-down lint fmt screenshots lock bench clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -66,6 +66,12 @@ tools: env-test ## build Kubernetes and its companions from pinned Go modules in
 
 images: env-test ## build the container images that changed, load them where a cluster runs; REGISTRY=... pushes them
 	@$(BIN)/python -m images --load $(if $(REGISTRY),--push $(REGISTRY)) $(ARGS)
+
+cluster: tools ## the whole lab on Kubernetes on this machine, with demo institutions; PORT=8000
+	@$(BIN)/python -m tools.one_machine up $(if $(PORT),--port $(PORT))
+
+cluster-down: ## end it; nothing of it stays
+	@$(BIN)/python -m tools.one_machine down
 
 onenode: tools ## start Kubernetes on this machine; see tools/onenode/README.md
 	@$(BIN)/python -m tools.onenode up
