@@ -7,7 +7,7 @@ of whoever reads it. No stack traces, no internals.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 def _unchanged(message: str) -> str:
@@ -33,7 +33,7 @@ class Problem(Exception):  # noqa: N818 - it is a word of the design, and reads 
     status: ClassVar[int] = 500
     sentence: ClassVar[str] = "Something went wrong. Please try again."
 
-    def __init__(self, **fields: object) -> None:
+    def __init__(self, **fields: Any) -> None:
         self.fields = fields
         super().__init__(self.text())
 

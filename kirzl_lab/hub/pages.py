@@ -9,9 +9,10 @@ from jupyterhub.utils import url_path_join
 from tornado import web
 
 from kirzl_lab import logs, metrics
+from kirzl_lab.catalog.models import Text
 from kirzl_lab.hub.lab import Viewer, the_lab
 from kirzl_lab.look import CONTENT_SECURITY, i18n
-from kirzl_lab.problems import LabDatabaseAway, NotFound, Problem
+from kirzl_lab.problems import LabDatabaseAway, NotFound, Problem, SizeFull
 
 
 class LabPage:
@@ -99,8 +100,18 @@ class LabPage:
                 status_code=problem.status,
                 message=problem.text(gettext),
                 more=(),
+                instead=_instead(problem),
             )
         )
+
+
+def _instead(problem: Problem) -> dict[str, Any] | None:
+    """What somebody can start at once in place of a size whose GPUs are all in use."""
+    if not isinstance(problem, SizeFull):
+        return None
+    sizes, fields = the_lab().catalogue.sizes, problem.fields
+    offered: list[tuple[str, Text]] = [(name, sizes[name].title) for name in fields["cpu_sizes"] if name in sizes]
+    return {"space": fields["space"], "purpose": fields["purpose"], "sizes": offered}
 
 
 def count_refusal(error: object) -> None:

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from kirzl_lab.catalog.models import LabFile, Text
 from kirzl_lab.hub import __file__ as hub_file
 from kirzl_lab.look import TEMPLATES, i18n
-from kirzl_lab.problems import NotAMember, Problem, TokenRefused
+from kirzl_lab.problems import NotAMember, Problem, SizeFull, TokenRefused
 
 HUB_TEMPLATES = Path(hub_file).parent / "templates"
 BEGAN = datetime(2026, 11, 24, 8, 5, tzinfo=UTC)
@@ -165,6 +165,12 @@ SHARE = {
     "scope_descriptions": SCOPES,
 }
 
+INSTEAD = {
+    "space": "dl-201",
+    "purpose": "work",
+    "sizes": [("cpu-medium", Text(de="Mittel (nur CPU)", en="Medium (CPU only)"))],
+}
+
 PAGES: dict[str, Page] = {
     "login": Page("login.html", {"institutions": INSTITUTIONS, "last": "uas", "next_url": "/hub/home"}, viewer=None),
     "login-none": Page("login.html", {"institutions": [], "last": None, "next_url": ""}, viewer=None),
@@ -228,6 +234,18 @@ PAGES: dict[str, Page] = {
     "404": Page("404.html", {"status_code": 404, "message": "No such user: nobody"}),
     "logout": Page("logout.html", {"end_session_url": "https://uni.example/end"}, viewer=None),
     "problem": Page("problem.html", {"more": ()}, problem=NotAMember(space="dl-201")),
+    "problem-full": Page(
+        "problem.html",
+        {"more": (), "instead": INSTEAD},
+        problem=SizeFull(
+            size="gpu-slice",
+            units=8,
+            instead="take cpu-medium now, or try again later",
+            space="dl-201",
+            purpose="work",
+            cpu_sizes=("cpu-medium",),
+        ),
+    ),
     "problem-login": Page(
         "problem.html",
         {"more": ("The audience is another one.",)},

@@ -19,6 +19,7 @@ from kirzl_lab.problems import (
     Phrase,
     Problem,
     PurposeRefused,
+    SizeFull,
     SizeNotAllowed,
     SizeUnavailable,
     SpaceNotOpen,
@@ -213,3 +214,37 @@ def test_server_names_are_what_jupyterhub_takes(name: str) -> None:
 
     if is_server_name(name):
         assert is_valid_safe_slug(name)
+
+
+def test_a_size_whose_gpus_are_all_in_use_is_refused_with_what_else_there_is() -> None:
+    facts = replace(FACTS, unavailable={}, full={"gpu-slice": 8})
+    request = replace(WORK, size="gpu-slice")
+    with pytest.raises(SizeFull) as refused:
+        decide(facts, "ml-101", request)
+    problem = refused.value
+    assert problem.status == 409
+    assert problem.text() == (
+        "Every GPU of the size “gpu-slice” is in use (8 of 8): take cpu-small now, or try again later."
+    )
+    assert {key: problem.fields[key] for key in ("space", "purpose", "cpu_sizes")} == {
+        "space": "ml-101",
+        "purpose": "work",
+        "cpu_sizes": ("cpu-small",),
+    }
+    assert decide(facts, "ml-101", WORK).size_name == "cpu-small"
+
+
+def test_a_space_without_cpu_sizes_offers_none() -> None:
+    facts = replace(FACTS, space=replace(SPACE, sizes=("gpu-slice",)), unavailable={}, full={"gpu-slice": 8})
+    with pytest.raises(SizeFull, match=r"\(8 of 8\): try again later\.$"):
+        decide(facts, "ml-101", replace(WORK, size="gpu-slice"))
+
+
+def test_a_name_that_is_taken_is_told_before_a_size_that_is_full() -> None:
+    facts = replace(FACTS, bindings=(Binding("other", "ml-101", "work"),), unavailable={}, full={"gpu-slice": 8})
+    with pytest.raises(NameTaken):
+        decide(facts, "ml-101", replace(WORK, size="gpu-slice"))
+
+
+def test_a_choice_knows_the_sizes_without_a_gpu_that_can_be_had() -> None:
+    assert decide(FACTS, "ml-101", WORK).cpu_sizes == ("cpu-small",)
