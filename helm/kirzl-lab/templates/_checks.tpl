@@ -34,6 +34,9 @@
 {{- if and .Values.database.url (not (hasPrefix "postgresql+psycopg://" .Values.database.url)) -}}
 {{- fail "database.url must begin with postgresql+psycopg://, for example postgresql+psycopg://lab:password@db.uni.example:5432/lab." -}}
 {{- end -}}
+{{- if and .Values.z2jh.enabled (or .Values.ingress.enabled .Values.gateway.enabled) -}}
+{{- fail "z2jh.enabled: the way in is set up in the values of Zero to JupyterHub, so leave out ingress and gateway here." -}}
+{{- end -}}
 {{- if and .Values.gateway.enabled (not .Values.gateway.parentRefs) (not .Values.gateway.className) -}}
 {{- fail "gateway.enabled: name the Gateway that you run in gateway.parentRefs, or a GatewayClass for one of the lab's own in gateway.className." -}}
 {{- end -}}

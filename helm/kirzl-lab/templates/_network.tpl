@@ -18,10 +18,13 @@ spec:
   policyTypes: [Ingress, Egress]
 {{- end }}
 
-{{/* By what the pods of a component are known. Servers are made by the hub, not by the chart. */}}
+{{/* By what the pods of a component are known. Servers are made by the hub; hub and proxy may be those of another chart. */}}
 {{- define "network.labels" -}}
 {{- if eq .component "servers" -}}
 app.kubernetes.io/component: singleuser-server
+{{- else if and .root.Values.z2jh.enabled (has .component (list "hub" "proxy")) -}}
+app.kubernetes.io/name: jupyterhub
+app.kubernetes.io/component: {{ .component }}
 {{- else -}}
 {{ include "lab.selector" . }}
 {{- end -}}
