@@ -31,7 +31,7 @@ DATABASE_PATIENCE_S = 0.5
 """How long the hub waits for a lock on its own database. It waits on its event loop: everybody waits with it."""
 
 HUB_DATABASE_URL = "KIRZL_LAB_HUB_DATABASE_URL"
-"""Names an address of SQLAlchemy for the hub's own database in place of its file. Decision 0701 tells what that costs."""
+"""Names an address of SQLAlchemy for the hub's own database in place of its file. Decision 702 tells what that costs."""
 
 SERVICE_SCOPES = ["list:users", "read:servers", "delete:servers"]
 """What the lab service may do at the hub: see whose servers run, and stop one: for an operator, or without a right."""
