@@ -17,7 +17,7 @@ from typing import Any
 from jupyterhub.spawner import Spawner
 from jupyterhub.utils import maybe_future
 from kubespawner import KubeSpawner
-from sqlalchemy import inspect
+from sqlalchemy.orm import object_session
 from traitlets import default
 
 from kirzl_lab.problems import Phrase, SizeFull
@@ -276,7 +276,9 @@ class ClusterSpawner(KubeSpawner):
         """JupyterHub keeps the state once a start is over; a hub that is killed before must find the pod again."""
         if self.orm_spawner is not None:
             self.orm_spawner.state = self.get_state()
-            inspect(self.orm_spawner).session.commit()
+            session = object_session(self.orm_spawner)
+            if session is not None:
+                session.commit()
 
     def get_state(self) -> dict[str, Any]:
         """What JupyterHub remembers: the name of the pod, and how the last one ended."""

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+from jupyterhub import orm
 from jupyterhub.objects import Hub
 from kubernetes_asyncio.client import ApiClient
 
@@ -105,7 +106,7 @@ def spawner_for(choice: Choice, site: ClusterSite = SITE, **settings: Any) -> Sh
             "kubespawner.spawner.shared_client", lambda _kind: SimpleNamespace(api_client=ApiClient.__new__(ApiClient))
         ),
     ):
-        orm_spawner = SimpleNamespace(name=choice.server_name, server=None)
+        orm_spawner = orm.Spawner(name=choice.server_name)
         spawner = ShapeSpawner(hub=hub, user=user, orm_spawner=orm_spawner, _mock=True, **settings)
     spawner.of_site, spawner.choice = site, choice
     spawner.api_token, spawner.oauth_client_id = "the-servers-own-token", f"jupyterhub-user-{choice.hub_name}"

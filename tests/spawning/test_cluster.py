@@ -1,0 +1,443 @@
+"""Starts and ends of a server against an API server in memory: what is left, what is said, what is waited for."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from jupyterhub import orm
+from kubespawner import KubeSpawner
+
+from kirzl_lab.problems import Phrase
+from kirzl_lab.spawning import capacity, cluster, cluster_api, cluster_capacity, endings, troubles
+from kirzl_lab.spawning.choice import Choice
+from kirzl_lab.spawning.cluster_start import Step
+from kirzl_lab.spawning.not_started import NotStartedError
+from tests.spawning.fake_cluster import FakeCluster, ends, refusal, runs, waits
+from tests.spawning.shapes import SITE, SLICED, ShapeSpawner, shape, spawner_for
+
+POD = "server-bcd234fgh--ml-101"
+
+
+class FakeSpawner(ShapeSpawner):
+    """Decides as it is told, and takes the answer of a server for granted unless it is told otherwise."""
+
+    deciding: Choice
+    ready: Callable[[str], bool] = staticmethod(lambda _url: True)
+
+    async def decide(self) -> Choice:
+        return self.deciding
+
+    async def answers(self, url: str) -> bool:
+        return self.ready(url)
+
+
+@pytest.fixture
+async def fake(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeCluster]:
+    made = FakeCluster(SITE.namespace)
+    made.on_create = runs
+    monkeypatch.setitem(KubeSpawner.reflectors, ("pods", SITE.namespace), made.watch)
+    monkeypatch.setattr(cluster, "GONE_S", 0.2)
+    monkeypatch.setattr(cluster_api, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(cluster_api, "AGAIN_S", 0.01)
+    monkeypatch.setattr(troubles, "PATIENCE_S", dict.fromkeys(troubles.Reason, 0.05))
+    cluster_capacity.capacity_of.cache_clear()
+    yield made
+    cluster_capacity.capacity_of.cache_clear()
+
+
+@pytest.fixture
+async def server(fake: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> FakeSpawner:
+    return await a_server(fake, monkeypatch, shape())
+
+
+async def a_server(fake: FakeCluster, monkeypatch: pytest.MonkeyPatch, choice: Choice) -> FakeSpawner:
+    monkeypatch.setattr("tests.spawning.shapes.ShapeSpawner", FakeSpawner)
+    spawner = spawner_for(choice)
+    assert isinstance(spawner, FakeSpawner)
+    fake.api_client = spawner.api.api_client
+    spawner.api, spawner.deciding, spawner.choice = fake, choice, None
+    spawner.start_timeout = 30
+    return spawner
+
+
+async def told(server: FakeSpawner) -> list[str]:
+    return [message["message"] async for message in server.progress()]
+
+
+async def test_a_start_makes_the_volumes_and_the_pod_and_tells_its_steps(
+    server: FakeSpawner, fake: FakeCluster
+) -> None:
+    assert await server.start() == "http://10.244.0.7:8888"
+    assert set(fake.claims) == {"home-bcd234fgh--ml-101", "materials--ml-101"}
+    assert await told(server) == [Step.PLACE, Step.STARTING, Step.ANSWERS]
+    assert await server.poll() is None
+    assert server.get_state() == {"pod_name": POD}
+
+
+async def test_every_change_of_the_pod_wakes_the_start(server: FakeSpawner, fake: FakeCluster) -> None:
+    fake.on_create = lambda _pod: None
+    start = asyncio.create_task(server.start())
+    steps = [
+        {"conditions": [{"type": "PodScheduled", "status": "True"}]},
+        {
+            "conditions": [
+                {"type": "PodScheduled", "status": "True"},
+                {"type": "PodReadyToStartContainers", "status": "True"},
+            ]
+        },
+    ]
+    messages = server.progress()
+    for status, step in zip([{}, *steps], (Step.PLACE, Step.VOLUME, Step.IMAGE), strict=True):
+        if status:
+            fake.change(POD, lambda pod, status=status: pod["status"].update(status))  # type: ignore[misc]
+        assert (await anext(messages))["message"] == step
+        await fake.made.wait()
+    fake.change(POD, runs)
+    assert [message["message"] async for message in messages] == [Step.STARTING, Step.ANSWERS]
+    await start
+
+
+async def test_volumes_that_are_there_stay(server: FakeSpawner, fake: FakeCluster) -> None:
+    await server.start()
+    before = dict(fake.claims)
+    await server.stop()
+    await server.delete_forever()
+    await server.start()
+    assert fake.claims == before
+    assert all(fake.claims[name] is claim for name, claim in before.items())
+
+
+async def test_a_server_answers_before_it_counts_as_started(server: FakeSpawner, fake: FakeCluster) -> None:
+    asked: list[str] = []
+
+    def third(url: str) -> bool:
+        asked.append(url)
+        return len(asked) == 3
+
+    server.ready = third
+    await server.start()
+    assert asked == ["http://10.244.0.7:8888/api"] * 3
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "status"),
+    [
+        (waits("ErrImageNeverPull"), endings.NO_IMAGE, 500),
+        (waits("ImagePullBackOff"), endings.NO_IMAGE, 500),
+        (waits("CreateContainerConfigError"), endings.NOT_SET_UP, 500),
+        (ends(137, "OOMKilled"), endings.OUT_OF_MEMORY, 400),
+        (ends(1), endings.NOT_STARTED, 500),
+    ],
+)
+async def test_a_start_that_fails_says_why_and_leaves_nothing(
+    server: FakeSpawner, fake: FakeCluster, change: Any, words: str, status: int
+) -> None:
+    fake.on_create = change
+    with pytest.raises(NotStartedError) as failed:
+        await server.start()
+    assert (failed.value.message, failed.value.status_code) == (words, status)
+    assert fake.watch.all() == []
+    assert server.get_state() == {}
+    assert await server.poll() is not None
+    assert await told(server)
+
+
+async def test_what_mends_itself_in_time_is_no_failure(server: FakeSpawner, fake: FakeCluster) -> None:
+    fake.on_create = waits("ErrImagePull")
+    start = asyncio.create_task(server.start())
+    await fake.made.wait()
+    fake.change(POD, runs)
+    await start
+
+
+async def test_a_pod_that_is_deleted_during_its_start_is_told(server: FakeSpawner, fake: FakeCluster) -> None:
+    server.ready = lambda _url: fake.remove(POD) or False  # type: ignore[func-returns-value]
+    with pytest.raises(NotStartedError, match="removed from the cluster"):
+        await server.start()
+
+
+async def test_a_start_that_takes_too_long_tells_what_is_known(server: FakeSpawner, fake: FakeCluster) -> None:
+    fake.on_create = lambda _pod: None
+    fake.events = [{"type": "Warning", "reason": "FailedMount", "message": "timed out", "lastTimestamp": "x"}]
+    server.start_timeout = 3
+    with pytest.raises(NotStartedError) as failed:
+        await server.start()
+    assert failed.value.message == endings.NO_VOLUME
+    assert fake.watch.all() == []
+
+
+async def test_a_cancelled_start_leaves_nothing(server: FakeSpawner, fake: FakeCluster) -> None:
+    fake.on_create = lambda _pod: None
+    start = asyncio.create_task(server.start())
+    await fake.made.wait()
+    start.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await start
+    assert fake.watch.all() == []
+
+
+async def test_an_api_server_that_is_away_is_said(server: FakeSpawner, fake: FakeCluster) -> None:
+    fake.broken = aiohttp.ClientConnectionError("refused")
+    with pytest.raises(NotStartedError) as failed:
+        await server.start()
+    assert (failed.value.message, failed.value.status_code) == (endings.CLUSTER_AWAY, 503)
+
+
+async def test_an_api_server_that_is_away_for_a_moment_is_not(server: FakeSpawner, fake: FakeCluster) -> None:
+    fake.broken = refusal(503)
+    start = asyncio.create_task(server.start())
+    await asyncio.sleep(0.05)
+    fake.broken = None
+    await start
+
+
+async def test_a_quota_is_told_unless_the_volume_is_there(server: FakeSpawner, fake: FakeCluster) -> None:
+    async def full(*_args: Any) -> None:
+        raise refusal(403, "exceeded quota: people")
+
+    await server.start()
+    await server.stop()
+    fake.create_namespaced_persistent_volume_claim = full  # type: ignore[method-assign]
+    await server.start()
+    await server.stop()
+    fake.claims.clear()
+    with pytest.raises(NotStartedError) as failed:
+        await server.start()
+    assert (failed.value.message, failed.value.status_code) == (endings.QUOTA, 409)
+
+
+async def test_a_pod_that_an_earlier_start_left_makes_way(server: FakeSpawner, fake: FakeCluster) -> None:
+    await server.start()
+    server.clear_state()  # a hub that lost its memory
+    await server.start()
+    assert [name for name, _grace in fake.deleted] == [POD]
+
+
+async def test_a_pod_that_does_not_go_is_deleted_by_force(server: FakeSpawner, fake: FakeCluster) -> None:
+    await server.start()
+    fake.on_delete = lambda _name: fake.deleted[-1][1] == 0
+    await server.stop(now=True)
+    assert fake.deleted == [(POD, 1), (POD, 0)]
+    assert await server.poll() == 0
+
+
+async def test_a_stop_gives_the_server_time(server: FakeSpawner, fake: FakeCluster) -> None:
+    await server.start()
+    await server.stop()
+    assert fake.deleted == [(POD, 10)]
+    assert server.last_end is None
+
+
+# -- ends ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "words"),
+    [
+        (ends(137, "OOMKilled"), 137, endings.OUT_OF_MEMORY),
+        (ends(1), 1, endings.ENDED_ITSELF),
+        (ends(0), 0, None),
+        (
+            ends(0, "Completed", "idle 2"),
+            0,
+            "Your server had nothing to do for 2 hours and was ended. Your files are kept.",
+        ),
+    ],
+)
+async def test_a_server_that_ended_says_why_and_its_pod_goes(
+    server: FakeSpawner, fake: FakeCluster, change: Any, status: int, words: str | None
+) -> None:
+    await server.start()
+    fake.change(POD, change)
+    assert [await server.poll(), await server.poll()] == [status, status]
+    assert (server.last_end.text() if server.last_end else None) == words
+    assert fake.watch.all() == []
+    server.clear_state()
+    assert ("last_end" in server.get_state()) is (words is not None)
+    await server.start()
+    assert server.last_end is None
+
+
+async def test_a_pod_that_is_gone_is_a_server_that_ended(server: FakeSpawner, fake: FakeCluster) -> None:
+    await server.start()
+    fake.remove(POD)
+    assert await server.poll() == 1
+    assert server.last_end == Phrase(endings.REMOVED)
+
+
+async def test_a_pod_on_a_lost_node_does_not_run_for_ever(server: FakeSpawner, fake: FakeCluster) -> None:
+    await server.start()
+    fake.change(
+        POD, lambda pod: pod["metadata"].update(deletionTimestamp="x") or pod["status"].update(reason="NodeLost")
+    )
+    assert await server.poll() == 1
+    assert server.last_end == Phrase(endings.NODE_LOST)
+
+
+async def test_a_watch_that_is_behind_ends_no_server(server: FakeSpawner, fake: FakeCluster) -> None:
+    await server.start()
+    pod = fake.watch.now(POD)
+    assert pod is not None
+    fake.remove(POD)
+
+    async def there(*_args: Any) -> Any:
+        return pod
+
+    fake.read_namespaced_pod = there  # type: ignore[method-assign]
+    assert await server.poll() is None
+
+
+async def test_a_server_is_left_alone_while_the_api_server_is_away(server: FakeSpawner, fake: FakeCluster) -> None:
+    await server.start()
+    fake.remove(POD)
+    fake.broken = aiohttp.ClientConnectionError("refused")
+    assert await server.poll() is None
+    fake.broken = None
+    assert await server.poll() == 1
+
+
+# -- a hub that restarts ---------------------------------------------------------------------------------------------
+
+
+async def restarted(
+    server: FakeSpawner, fake: FakeCluster, monkeypatch: pytest.MonkeyPatch, **state: Any
+) -> FakeSpawner:
+    again = await a_server(fake, monkeypatch, shape())
+    again.orm_spawner.server = orm.Server(proto="http", ip="10.244.0.7", port=8888, base_url="/", cookie_name="x")
+    again.load_state(server.get_state() | state)
+    return again
+
+
+async def test_a_server_that_runs_is_found_again(
+    server: FakeSpawner, fake: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await server.start()
+    again = await restarted(server, fake, monkeypatch)
+    assert await again.poll() is None
+    assert await again.get_url() == "http://10.244.0.7:8888/"
+    fake.change(POD, ends(137, "OOMKilled"))
+    assert await again.poll() == 137
+    assert again.last_end == Phrase(endings.OUT_OF_MEMORY)
+
+
+async def test_a_start_goes_on(server: FakeSpawner, fake: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.on_create = lambda _pod: None
+    start = asyncio.create_task(server.start())
+    await fake.made.wait()
+    again = await restarted(server, fake, monkeypatch)
+    assert await again.poll() is None
+    where = asyncio.create_task(again.get_url())
+    await asyncio.sleep(0)
+    fake.change(POD, runs)
+    assert await where == "http://10.244.0.7:8888/"
+    start.cancel()
+
+
+async def test_a_start_that_fails_afterwards_is_told(
+    server: FakeSpawner, fake: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.on_create = lambda _pod: None
+    start = asyncio.create_task(server.start())
+    await fake.made.wait()
+    again = await restarted(server, fake, monkeypatch)
+    fake.change(POD, waits("ErrImageNeverPull"))
+    assert await again.get_url() == again.server.url
+    assert await again.poll() is not None
+    assert again.last_end == Phrase(endings.NO_IMAGE)
+    start.cancel()
+
+
+async def test_a_start_that_had_no_pod_yet_is_told(
+    server: FakeSpawner, fake: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = await restarted(server, fake, monkeypatch)
+    assert await again.poll() is not None
+    assert again.last_end == Phrase(endings.LOST_START)
+
+
+# -- GPUs ------------------------------------------------------------------------------------------------------------
+
+
+def nodes(units: int) -> list[dict[str, Any]]:
+    ready = {"type": "Ready", "status": "True"}
+    status = {"allocatable": {"nvidia.com/mig-1g.10gb": str(units)}, "conditions": [ready]}
+    return [{"metadata": {"name": "a"}, "spec": {}, "status": status}]
+
+
+def known(units: int) -> cluster_capacity.ClusterCapacity:
+    found = cluster_capacity.capacity_of(SITE.namespace)
+    found._nodes, found._asked_at = nodes(units), float("inf")
+    return found
+
+
+async def test_two_starts_cannot_take_the_same_unit(fake: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    known(1)
+    servers = [
+        await a_server(fake, monkeypatch, shape(hub_name=name, cpu_sizes=("cpu-small",), **SLICED))
+        for name in ("bcd234fgh", "xyz234fgh")
+    ]
+    answers = await asyncio.gather(*(server.start() for server in servers), return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, cluster.NoUnitError)]
+    assert len(refused) == 1
+    assert refused[0].status_code == 409
+    assert "(1 of 1): take cpu-small now" in refused[0].message
+    assert refused[0].problem.slug == "size-full"
+    assert len(fake.watch.all()) == 1
+
+
+async def test_a_unit_is_free_again_after_a_start_that_failed(
+    fake: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = known(1)
+    server = await a_server(fake, monkeypatch, shape(**SLICED))
+    fake.on_create = ends(1)
+    for _try in range(2):
+        with pytest.raises(NotStartedError, match="JupyterLab ended"):
+            await server.start()
+    assert held._starting == {}
+
+
+async def test_what_the_scheduler_finds_taken_is_full_and_not_failed(
+    fake: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known(8)
+    message = "0/1 nodes are available: 1 Insufficient nvidia.com/mig-1g.10gb."
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    fake.on_create = lambda pod: pod["status"].update(conditions=[condition])
+    server = await a_server(fake, monkeypatch, shape(**SLICED))
+    with pytest.raises(cluster.NoUnitError, match=r"8 of 8"):
+        await server.start()
+    assert fake.watch.all() == []
+
+
+async def test_a_cluster_that_does_not_answer_refuses_nobody(
+    fake: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_self: Any) -> None:
+        raise OSError("no route")
+
+    monkeypatch.setattr(cluster_capacity.ClusterCapacity, "_refresh", away)
+    found = cluster_capacity.capacity_of(SITE.namespace)
+    choice = shape(**SLICED)
+    sizes, flavours = {"gpu-slice": choice.size}, {"slice": choice.flavour}
+    assert choice.flavour is not None
+    assert await found.now(sizes, {"slice": choice.flavour}) == capacity.Availability()
+    assert flavours
+    found._nodes = nodes(0)
+    await found.hold(choice, POD)
+    assert found._starting == {POD: choice.flavour}
+
+
+async def test_availability_counts_pods_of_now_beside_starts(
+    fake: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = known(1)
+    choice = shape(**SLICED)
+    assert choice.flavour is not None
+    sizes, flavours = {"gpu-slice": choice.size, "cpu-small": shape().size}, {"slice": choice.flavour}
+    assert await found.now(sizes, flavours) == capacity.Availability()
+    await (await a_server(fake, monkeypatch, choice)).start()
+    assert (await found.now(sizes, flavours)).full == {"gpu-slice": 1}
+    assert (await found.now(sizes, flavours, POD)).full == {}
