@@ -1,13 +1,15 @@
-"""The hub's HTTP server takes no long bodies."""
+"""The hub's process: its HTTP server takes no long bodies, its HTTP client is Tornado's own."""
 
+import sys
 from collections.abc import Iterator
 
 import httpx
 import pytest
-from tornado import httpserver, web
+from tornado import httpclient, httpserver, web
+from tornado.simple_httpclient import SimpleAsyncHTTPClient
 from tornado.testing import bind_unused_port
 
-from kirzl_lab.cli.hub import LONGEST_BODY, limit_bodies
+from kirzl_lab.cli.hub import LONGEST_BODY, limit_bodies, without_curl
 
 
 class Echo(web.RequestHandler):
@@ -45,3 +47,16 @@ async def test_a_long_body_is_refused_before_any_handler(limited: None, chunked:
             status = 0  # closed while we still wrote
     assert status in (0, 400, 413)
     server.stop()
+
+
+def test_a_configuration_that_asks_for_curl_gets_tornados_own_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "tornado.curl_httpclient", raising=False)
+    saved = httpclient.AsyncHTTPClient._save_configuration()
+    without_curl()
+    try:
+        # Zero to JupyterHub's jupyterhub_config.py, word for word.
+        httpclient.AsyncHTTPClient.configure("tornado.curl_httpclient.CurlAsyncHTTPClient")
+        assert httpclient.AsyncHTTPClient.configured_class() is SimpleAsyncHTTPClient
+    finally:
+        httpclient.AsyncHTTPClient._restore_configuration(saved)
+        del sys.modules["tornado.curl_httpclient"]
