@@ -59,7 +59,7 @@ def up(port: int = PORT, *, say: Say = print) -> str:
         built = built_images(say)
         _load([built[name] for name in FIRST], say, starting)
         starting.result()
-    return _install(built, NAMESPACE, port, COURSES, (), say)
+    return _install(built, NAMESPACE, port, courses=COURSES, values=(), say=say)
 
 
 def install(
@@ -74,10 +74,10 @@ def install(
 
     `values` are files of more values, which win over those for one machine. Raises `Stop`.
     """
-    return _install(built_images(say), namespace, port, courses, values, say)
+    return _install(built_images(say), namespace, port, courses=courses, values=values, say=say)
 
 
-def _install(built: Images, namespace: str, port: int, courses: Path, values: Sequence[Path], say: Say) -> str:
+def _install(built: Images, namespace: str, port: int, *, courses: Path, values: Sequence[Path], say: Say) -> str:
     _load([built[name] for name in FIRST], say)
     with ThreadPoolExecutor(1) as pool, _values(port, built) as own:
         rest = pool.submit(_load, [built[name] for name in REST], say)

@@ -14,6 +14,7 @@ Namespace = Annotated[str, typer.Option(metavar="NAME", help="The lab's namespac
 Json = Annotated[bool, typer.Option("--json", metavar="", help="Answer with JSON on standard output.")]
 NAMESPACE = "kirzl-lab"
 CHART = "helm/kirzl-lab"
+NOT_IN_IT = "Not in a backup: homes, materials and course volumes. They are for your storage's own snapshots."
 
 app = typer.Typer()
 course = typer.Typer(help="Courses of a lab on a cluster.", no_args_is_help=True)
@@ -103,3 +104,55 @@ def materials(
                 progress.say(f"  left out, since it is a link: {name}")
     if json:
         as_json({"written": done.written, "bytes": done.size, "removed": done.removed, "left_out": done.left_out})
+
+
+@app.command(epilog=exit_codes(Exit.NO, Exit.USAGE, Exit.CANNOT, Exit.FELL_OVER))
+def backup(
+    *,
+    context: Context,
+    namespace: Namespace = NAMESPACE,
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The new file; it holds secrets.")],
+    json: Json = False,
+) -> None:
+    """Copy a running lab's databases and secrets into one file. Homes and materials are for your storage's snapshots."""
+    with stops(json_wanted=json):
+        from kirzl_lab.cli.cluster.backup import make  # noqa: PLC0415 - each command loads what it needs
+        from kirzl_lab.cli.cluster.connection import Cluster  # noqa: PLC0415
+        from kirzl_lab.cli.cluster.progress import Progress  # noqa: PLC0415
+
+        with Progress(quiet=json) as progress:
+            manifest = make(Cluster(context, namespace), to, progress)
+    if json:
+        as_json({"file": to, "manifest": manifest.as_json()})
+    else:
+        out.print(f"The backup is in {escape(str(to))}. Keep it closed: it holds the lab's secrets.")
+        out.print(NOT_IN_IT)
+
+
+@app.command(epilog=exit_codes(Exit.NO, Exit.USAGE, Exit.CANNOT, Exit.FELL_OVER))
+def restore(
+    *,
+    context: Context,
+    namespace: Namespace = NAMESPACE,
+    from_: Annotated[Path, typer.Option("--from", metavar="FILE", help="What `kirzl-lab backup` made.")],
+    end_servers: Annotated[
+        bool, typer.Option("--end-servers", metavar="", help="End servers of people that run now.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Make an installed lab what it was when a backup was made. Everybody waits meanwhile."""
+    with stops(json_wanted=json):
+        from kirzl_lab.cli.cluster.archive import Backup  # noqa: PLC0415 - each command loads what it needs
+        from kirzl_lab.cli.cluster.connection import Cluster  # noqa: PLC0415
+        from kirzl_lab.cli.cluster.progress import Progress  # noqa: PLC0415
+        from kirzl_lab.cli.cluster.restore import put_back  # noqa: PLC0415
+
+        with Progress(quiet=json) as progress:
+            checked = Backup(from_)
+            progress.done(f"{from_} is whole")
+            manifest = put_back(Cluster(context, namespace), checked, progress, end_servers=end_servers)
+    if json:
+        as_json({"file": from_, "manifest": manifest.as_json()})
+    else:
+        out.print(f"The lab is what it was at {manifest.made}.")
+        out.print(NOT_IN_IT)

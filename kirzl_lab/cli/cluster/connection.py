@@ -98,6 +98,10 @@ class Cluster:
         """Change an object (JSON merge patch). Raises `RefusedError`."""
         self._request("PATCH", path, change, content_type=MERGE_PATCH)
 
+    def scale(self, deployment: str, replicas: int) -> None:
+        """Say how many pods a Deployment has, as `kubectl scale` does: Helm does not mind that. Raises `RefusedError`."""
+        self.patch(self.at(f"deployments/{deployment}/scale", "apps/v1"), {"spec": {"replicas": replicas}})
+
     def delete(self, path: str, grace_s: int | None = None) -> bool:
         """Have an object removed; False when there is none. Raises `RefusedError`."""
         query = {} if grace_s is None else {"gracePeriodSeconds": str(grace_s)}

@@ -15,9 +15,9 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from kirzl_lab.cli.cluster.connection import Cluster, Thing, environment_for_helm
+from kirzl_lab.cli.cluster.pods import RELEASE
 from kirzl_lab.cli.exits import Exit, Stop
 
-RELEASE = "lab"
 VARIABLE = "KIRZL_LAB_HELM"
 OLDEST = (3, 14)
 CUT_OFF_AFTER = timedelta(minutes=12)

@@ -15,8 +15,8 @@ from typing import Any
 from kirzl_lab.cli.cluster import checks, walls
 from kirzl_lab.cli.cluster.connection import Cluster, RefusedError
 from kirzl_lab.cli.cluster.facts import RESTRICTED, gather, namespace_is_fine
-from kirzl_lab.cli.cluster.helm import RELEASE, Helm
-from kirzl_lab.cli.cluster.pods import OURS, pods_of
+from kirzl_lab.cli.cluster.helm import Helm
+from kirzl_lab.cli.cluster.pods import INSTANCE, OURS, RELEASE, pods_of
 from kirzl_lab.cli.cluster.progress import Progress
 from kirzl_lab.cli.cluster.states import Part, parts
 from kirzl_lab.cli.cluster.values import Site, Values, as_json, check, given, merged, read
@@ -124,7 +124,7 @@ def wait(cluster: Cluster, progress: Progress, within_s: float = WITHIN_S) -> No
 
 def now(cluster: Cluster) -> list[Part]:
     """How far each part of the lab is."""
-    chosen = f"{OURS},app.kubernetes.io/instance={RELEASE}"
+    chosen = f"{OURS},{INSTANCE}={RELEASE}"
     workloads = [
         *cluster.items(cluster.at("deployments", "apps/v1"), chosen),
         *cluster.items(cluster.at("statefulsets", "apps/v1"), chosen),

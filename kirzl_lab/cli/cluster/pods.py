@@ -10,6 +10,9 @@ from kirzl_lab.cli.exits import Exit, Stop
 from kirzl_lab.spawning.pod import CONTAINER_SECURITY, POD_SECURITY
 
 COMPONENT = "app.kubernetes.io/component"
+INSTANCE = "app.kubernetes.io/instance"
+RELEASE = "lab"
+"""Name of the Helm release; there is one lab in a namespace."""
 OURS = "app.kubernetes.io/name=kirzl-lab"
 HELPER = "kirzl-lab/helper"
 """Label of short-lived pods, by which one that a killed command left behind is found."""
@@ -100,7 +103,7 @@ def short_lived(
 
 
 def _manifest(name: str, container: Mapping[str, Any], pod_spec: Mapping[str, Any], component: str) -> Thing:
-    labels = {"app.kubernetes.io/name": "kirzl-lab", COMPONENT: component, HELPER: name}
+    labels = {"app.kubernetes.io/name": "kirzl-lab", INSTANCE: RELEASE, COMPONENT: component, HELPER: name}
     work = {
         "name": "work",
         "command": ["sleep", str(LIFE_S)],

@@ -1,0 +1,119 @@
+"""`kirzl-lab backup`: what a lab on a cluster remembers, into one file, while it runs.
+
+The hub's database, the lab database and the lab's secrets. Not in it: the volumes of people and courses, which are the
+storage's to copy (snapshots), and what the values of the chart say, which a site keeps with its configuration.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from kirzl_lab import __version__
+from kirzl_lab.cli.cluster.archive import Manifest, Sink, writing
+from kirzl_lab.cli.cluster.connection import Cluster
+from kirzl_lab.cli.cluster.database import database_of
+from kirzl_lab.cli.cluster.execute import CommandFailedError, execute
+from kirzl_lab.cli.cluster.pods import ready_pod
+from kirzl_lab.cli.cluster.progress import Progress
+from kirzl_lab.cli.exits import Exit, Stop
+
+HUB, LAB, SECRETS = "hub.sqlite", "lab.sql", "secrets.json"
+OWN_KEY = "JUPYTERHUB_CRYPT_KEY"
+HUB_DATABASE = "/var/lib/kirzl-lab/hub.sqlite"
+_COPY = f"""
+import os, shutil, sqlite3, sys
+copy = "/tmp/hub-backup.sqlite"
+source, target = sqlite3.connect("file:{HUB_DATABASE}?mode=rw", uri=True), sqlite3.connect(copy)
+try:
+    source.backup(target)
+    target.execute("PRAGMA journal_mode=DELETE")
+    target.close()
+    with open(copy, "rb") as file:
+        shutil.copyfileobj(file, sys.stdout.buffer)
+    sys.stdout.flush()
+finally:
+    os.unlink(copy)
+"""
+
+
+def make(cluster: Cluster, path: Path, progress: Progress) -> Manifest:
+    """Back the lab up into a new file. Raises `Stop`; then there is no file."""
+    hub = hub_of(cluster)
+    with writing(path) as writer, database_of(cluster, hub) as database:
+        try:
+            # The hub first: whom it knows, the lab database knows, too.
+            with writer.part(HUB) as sink:
+                _told(progress, "hub's database", sink, lambda to: _copy_hub(cluster, to))
+            step = database.step()
+            with writer.part(LAB) as sink:
+                _told(progress, "lab database", sink, database.dump)
+        except CommandFailedError as error:
+            raise Stop(Exit.FELL_OVER, f"The backup was not made: {error}") from None
+        with writer.part(SECRETS) as sink:
+            sink.write(json.dumps(secrets_of(cluster, hub)).encode())
+        progress.done("secrets")
+        made = datetime.now(UTC).isoformat(timespec="seconds")
+        return writer.finish(Manifest(made, __version__, step, _address(hub)))
+
+
+def hub_of(cluster: Cluster) -> Mapping[str, Any]:
+    """The hub's Deployment. Raises `Stop` where there is no lab."""
+    found = cluster.find(cluster.at("deployments/hub", "apps/v1"))
+    if found is None:
+        raise Stop(
+            Exit.CANNOT,
+            f"There is no lab in the namespace {cluster.namespace} of {cluster.context}: `kirzl-lab install` brings one.",
+        )
+    return found
+
+
+def secrets_of(cluster: Cluster, hub: Mapping[str, Any]) -> dict[str, Any]:
+    """The Secrets that the hub is told of, by name: data, labels and annotations. Raises `Stop`."""
+    found: dict[str, Any] = {}
+    for name in secret_names(hub):
+        secret = cluster.find(cluster.at(f"secrets/{name}"))
+        if secret is None:
+            raise Stop(Exit.CANNOT, f"The Secret {name} cannot be read in the namespace {cluster.namespace}.")
+        about = {key: secret["metadata"].get(key) or {} for key in ("labels", "annotations")}
+        found[name] = {"data": secret.get("data") or {}, "immutable": secret.get("immutable", False), **about}
+    return found
+
+
+def secret_names(hub: Mapping[str, Any]) -> list[str]:
+    """The Secrets that the hub's container takes its environment from."""
+    container = hub["spec"]["template"]["spec"]["containers"][0]
+    names = {each["valueFrom"]["secretKeyRef"]["name"] for each in container.get("env", []) if _from_secret(each)}
+    names |= {each["secretRef"]["name"] for each in container.get("envFrom", []) if "secretRef" in each}
+    return sorted(names)
+
+
+def own_secret(hub: Mapping[str, Any]) -> str:
+    """The name of the Secret with the lab's own keys."""
+    container = hub["spec"]["template"]["spec"]["containers"][0]
+    return next(str(each["valueFrom"]["secretKeyRef"]["name"]) for each in container["env"] if each["name"] == OWN_KEY)
+
+
+def _from_secret(variable: Mapping[str, Any]) -> bool:
+    return "secretKeyRef" in variable.get("valueFrom", {})
+
+
+def _copy_hub(cluster: Cluster, to: Any) -> None:
+    execute(cluster, ready_pod(cluster, "hub"), "hub", ["python", "-c", _COPY], to=to)
+
+
+def _told(progress: Progress, what: str, sink: Sink, fill: Any) -> None:
+    def take(data: bytes) -> None:
+        sink.write(data)
+        progress.now(f"{what}: {sink.size / 1e6:.1f} MB")
+
+    fill(take)
+    progress.done(f"{what}, {sink.size / 1e6:.1f} MB")
+
+
+def _address(hub: Mapping[str, Any]) -> str:
+    environment = hub["spec"]["template"]["spec"]["containers"][0].get("env", [])
+    url = next((each.get("value", "") for each in environment if each["name"] == "KIRZL_LAB_PUBLIC_URL"), "")
+    return url if urlsplit(url).hostname else ""
