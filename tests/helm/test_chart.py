@@ -164,7 +164,9 @@ def test_an_upgrade_prepares_with_copies_of_its_own() -> None:
     install = documents(chart.render(ONE_MACHINE))
     jobs = [name for kind, name in hooks if kind == "Job"]
     assert len(jobs) == 1
-    assert hooks - {("Job", jobs[0])} == {("ConfigMap", name) for name in ("courses", "catalogue-next", "cluster-next")}
+    assert hooks - {("Job", jobs[0])} == {
+        ("ConfigMap", name) for name in ("courses-next", "catalogue-next", "cluster-next")
+    }
     assert not any("helm.sh/hook" in thing["metadata"].get("annotations", {}) for thing in install.values())
 
 

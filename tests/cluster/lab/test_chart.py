@@ -1,4 +1,5 @@
-"""The chart against a real API server: everything it renders is taken, within Pod Security `restricted`; what the hub may do."""
+"""The chart against a real API server: everything it renders is taken, within Pod Security `restricted`; what the hub may
+do; and a lab in a namespace of its own that is installed, refuses a mistake, and comes back after an uninstall."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -8,9 +9,11 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from images import build, plan
 from tests.cluster.space import Space
 from tools import chart
-from tools.onenode import api
+from tools.onenode import api, paths
+from tools.onenode import images as node
 
 pytestmark = pytest.mark.cluster
 EXAMPLES = pytest.mark.parametrize("example", chart.EXAMPLES, ids=lambda path: path.stem)
@@ -86,6 +89,49 @@ def test_the_hub_may_do_what_it_does_and_no_more(space: Space) -> None:
         for thing in things:
             if thing["kind"].startswith("Cluster"):  # the rest goes with its namespace
                 space.kubectl("delete", thing["kind"], thing["metadata"]["name"])
+
+
+IMAGES = ("hub", "proxy", "postgres", "demo-institutions")
+OPERATOR_OF_NOBODY = '[{"institution": "nobody", "claim": "email", "value": "somebody@uni.example"}]'
+
+
+@pytest.mark.slow
+def test_a_lab_is_installed_refuses_a_mistake_and_comes_back(make_space: Callable[..., Space]) -> None:
+    space = make_space(**RESTRICTED)
+    built = [build.described(plan.BY_NAME[name], plan.Choices()) for name in IMAGES]
+    for image in built:
+        if image.reference not in node.present():
+            node.load(image.archive)
+    example = next(path for path in chart.EXAMPLES if path.stem == "one-machine")
+    common = ["lab", chart.CHART, f"--values={example}", "--wait", "--timeout=5m", *_helm(space)]
+    common += [f"--set=images.references.{image.name}={image.reference}" for image in built]
+    try:
+        chart.run_helm("install", *common)
+        pods, secrets = _pods(space), space.get("secret", "lab-secrets")["data"]
+        with pytest.raises(
+            chart.RefusedError, match=r"lab\.yaml:\d+: found “nobody”, expected one of startups, uas, uni"
+        ):
+            chart.run_helm("upgrade", *common, f"--set-json=lab.operators={OPERATOR_OF_NOBODY}")
+        assert _pods(space) == pods
+        chart.run_helm("uninstall", "lab", "--wait", *_helm(space))
+        assert not space.kubectl("get", "deployments,statefulsets,services", "--output=name")
+        chart.run_helm("install", *common)
+        assert space.get("secret", "lab-secrets")["data"] == secrets
+    finally:
+        chart.run_helm("uninstall", "lab", "--ignore-not-found", *_helm(space))
+
+
+def _helm(space: Space) -> list[str]:
+    return [f"--namespace={space.name}", f"--kubeconfig={paths.KUBECONFIG}"]
+
+
+def _pods(space: Space) -> set[str]:
+    """The pods that stay, with the number of their restarts."""
+    found = json.loads(space.kubectl("get", "pods", "--selector=app.kubernetes.io/component!=prepare", "--output=json"))
+    return {
+        f"{pod['metadata']['name']} {sum(one['restartCount'] for one in pod['status']['containerStatuses'])}"
+        for pod in found["items"]
+    }
 
 
 def _pod(thing: Mapping[str, Any]) -> Mapping[str, Any]:
