@@ -3,8 +3,6 @@
 import json
 import sqlite3
 from contextlib import closing
-from pathlib import Path
-from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import httpx
 import pytest
@@ -12,17 +10,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from kirzl_lab import logs
 from kirzl_lab.cli import metrics_reference as reference
-from tests.support.people import Person, login_form
+from tests.support.people import Person
 from tests.support.running_lab import RunningLab
 from tests.support.waiting import wait_until
+from tests.support.watched import CLAIMS, IN_A_TOKEN, PEOPLE, Watched, known_of_people, told
 
 pytestmark = [pytest.mark.laptop, pytest.mark.node]
 
 ENDPOINTS = {"/hub/metrics": reference.hub_families, "/services/lab/metrics": reference.service_families}
-SHORTEST_SECRET = 12
-"""Characters. Shorter values of cookies and parameters are words: `en`, `code`, `S256`."""
-PUBLIC = ("http", "jupyterhub-user-", "/")
-"""How values of parameters begin that are no secrets: addresses and names of clients."""
 
 
 def token_of(lab: RunningLab) -> str:
@@ -97,61 +92,6 @@ def test_a_request_can_be_followed_from_the_service_to_the_hub(demo_lab: Running
 # -- what logs may not tell --------------------------------------------------------------------------------------
 
 
-class Watched(Person):
-    """Somebody whose browser remembers everything that may not be in a log."""
-
-    def __init__(self, lab_url: str) -> None:
-        super().__init__(lab_url)
-        self.secrets: dict[str, str] = {}
-        self.http.event_hooks["response"].append(self._note)
-
-    def note(self, what: str, value: str | None) -> None:
-        """Remember a secret."""
-        value = (value or "").strip('"')
-        if len(value) >= SHORTEST_SECRET and not value.startswith(PUBLIC):
-            self.secrets[value] = what
-
-    def _note(self, response: httpx.Response) -> None:
-        for address in (str(response.url), response.headers.get("location", "")):
-            for name, value in parse_qsl(urlsplit(address).query):
-                if name not in ("redirect_uri", "client_id", "scope", "iss", "next"):
-                    self.note(f"parameter {name}", value)
-        for cookie in (*response.cookies.jar, *self.http.cookies.jar):
-            self.note(f"cookie {cookie.name}", cookie.value)
-
-
-def names_in(database: Path) -> dict[str, str]:
-    """Everything that the lab knows of people besides their hub names."""
-    found: dict[str, str] = {}
-    with closing(sqlite3.connect(database)) as connection:
-        for (name,) in connection.execute("SELECT display_name FROM persons"):
-            found[name] = "display name"
-        for subject, claims in connection.execute("SELECT subject, claims FROM identities"):
-            found[subject] = "subject"
-            found |= {value: claim for claim, values in json.loads(claims).items() for value in values}
-        for claim, value in connection.execute("SELECT claim, value FROM roster_rows"):
-            found[value] = f"{claim} of a roster"
-    return found
-
-
-def a_day(person: Watched) -> None:
-    """Log in, open a server and the lab's pages, use tokens, stumble, stop, log out."""
-    url = person.lab_url
-    person.http.headers["Accept"] = "text/html"
-    page = person.http.get(f"{url}/hub/login/uni", params={"next": "/hub/token?search=Ada-Lovelace-1815"})
-    form = login_form(page.text, "operator")
-    person.http.post(urljoin(str(page.url), form.action), data=form.fields)
-    person.login("uni", "operator")
-    assert person.http.get(f"{url}/services/lab/people", params={"search": "Ada-Lovelace-1815"}).status_code == 200
-    person.http.get(f"{url}/services/lab/people/ada@uni.example")
-    person.http.get(f"{url}/hub/login", params={"next": f"/hub/api/oauth2/authorize?state={'x' * 30}"})
-    made = person.api("POST", f"/users/{person.hub_name}/tokens", json={"note": "test"}).json()["token"]
-    person.note("API token", made)
-    for path in ("/hub/api/user", "/services/lab/api/spaces", "/hub/nowhere"):
-        httpx.get(url + path, headers={"Authorization": f"Bearer {made}"})
-        httpx.get(url + path, params={"token": made})
-
-
 def a_server(person: Watched) -> None:
     """Start one, open it, stop it, come back to it."""
     person.start("ml-101", "cpu-small")
@@ -159,37 +99,29 @@ def a_server(person: Watched) -> None:
         lambda: (found := person.server("ml-101") or {}).get("ready") and found, f"a server of {person.hub_name}", 90
     )
     address = f"{person.lab_url}{model['url']}"
-    assert person.http.get(f"{address}lab").status_code == 200
-    person.http.get(f"{address}api/contents", params={"token": "T0ken-in-an-address"})
-    person.http.get(f"{address}api/nowhere")
+    person.use(address)
     person.stop("ml-101")
     wait_until(lambda: not (person.server("ml-101") or {}).get("ready"), "its end")
-    person.http.get(f"{address}lab", params={"token": "T0ken-in-an-address"})
+    person.http.get(f"{address}lab", params={"token": IN_A_TOKEN})
 
 
 def test_no_log_tells_a_secret_or_a_name(demo_lab: RunningLab) -> None:
     operator, student = Watched(demo_lab.url), Watched(demo_lab.url)
-    a_day(operator)
+    operator.operate()
     student.login("uni", "student3")
     a_server(student)
     for person in (operator, student):
         person.http.get(f"{demo_lab.url}/hub/logout")
+        person.close()
     secrets = operator.secrets | student.secrets
-    kinds = set(secrets.values())
     wanted = {"parameter code", "parameter state", "parameter nonce", "parameter code_challenge", "parameter token"}
-    assert wanted | {"cookie _xsrf", "cookie jupyterhub-session-id", "cookie kirzl-lab-session"} <= kinds
+    cookies = {"cookie _xsrf", "cookie jupyterhub-session-id", "cookie kirzl-lab-session"}
+    assert wanted | cookies | {"API token"} <= set(secrets.values())
     secrets |= {file.read_text().strip(): f"file {file.name}" for file in (demo_lab.data / "secrets").glob("*_*")}
-    secrets |= names_in(demo_lab.data / "lab.sqlite") | {"Ada-Lovelace-1815": "search", "ada@uni.example": "address"}
+    with closing(sqlite3.connect(demo_lab.data / "lab.sqlite")) as database:
+        people = known_of_people(database.execute(PEOPLE), (text for (text,) in database.execute(CLAIMS)))
+    assert {"display name", "email"} <= set(people.values())
     files = [file for file in (demo_lab.data / "logs").rglob("*") if file.is_file()]
     assert {"hub.log", "service.log", "proxy.log", "prepare.log"} <= {file.name for file in files}
     assert any(student.hub_name in file.name for file in files)
-    told = [
-        f"{what} in {file.name}: {line.strip()[:300]}"
-        for file in files
-        for line in file.read_text(errors="replace").splitlines()
-        for secret, what in secrets.items()
-        if secret in line
-    ]
-    assert told == []
-    for person in (operator, student):
-        person.close()
+    assert told(secrets | people, ((file.name, file.read_text(errors="replace")) for file in files)) == []
