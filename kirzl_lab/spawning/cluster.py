@@ -31,7 +31,7 @@ from kirzl_lab.spawning.not_started import NotStartedError
 from kirzl_lab.spawning.site import ClusterSite, site_of
 from kirzl_lab.spawning.telling import Telling
 from kirzl_lab.spawning.troubles import Reason, Trouble
-from kirzl_lab.spawning.watch import PodWatch
+from kirzl_lab.spawning.watch import Pod, PodWatch
 
 GONE_S = 20.0
 """How long a pod may take to go beyond its grace. Then its node is taken for lost, and it is deleted by force."""
@@ -67,6 +67,7 @@ class ClusterSpawner(KubeSpawner):
         self._pod = ""
         self._status = 0
         self._lost_start = False
+        self._leaving: asyncio.Task[None] | None = None
         super().__init__(**kwargs)
         # What a site's own configuration adds to every server, to which a choice adds its own.
         self._site_tolerations = list(self._sorted_dict_values(self.tolerations))
@@ -101,6 +102,7 @@ class ClusterSpawner(KubeSpawner):
         Raises what `decide` raises, and `NotStartedError` in plain words when it does not come up.
         """
         self.choice = choice = await self.decide()
+        await self._left()
         name = pod.pod_name(choice.hub_name, choice.space, choice.purpose)
         self.last_end, self._stopping, self._starting, self._pod = None, False, True, ""
         self._telling.begin()
@@ -118,9 +120,13 @@ class ClusterSpawner(KubeSpawner):
         except watch.AWAY as error:
             away = Trouble(Reason.CLUSTER, endings.CLUSTER_AWAY, f"the API server does not answer: {error!r}", 503)
             raise self._not_started(away) from error
+        except asyncio.CancelledError:
+            # JupyterHub gives a start that it cancels a second to come to its end; `stop` waits for what is left.
+            self._leaving = asyncio.create_task(self._abandon())
+            raise
         finally:
-            if not self._told(Step.ANSWERS):  # failed or cancelled: what began must end
-                await self._abandon()
+            if not self._told(Step.ANSWERS) and self._leaving is None:  # failed: what began must end
+                await asyncio.shield(self._abandon())
             capacity_of(self.site.namespace).release(name)
             self._starting = False
             self._telling.end()
@@ -203,7 +209,7 @@ class ClusterSpawner(KubeSpawner):
 
     async def poll(self) -> int | None:
         """None while the server runs or starts, its exit status once it has ended (1 when it is not known)."""
-        if self._starting:
+        if self._starting or self._leaving is not None:
             return None
         if not self._pod:
             if self._lost_start:
@@ -236,9 +242,16 @@ class ClusterSpawner(KubeSpawner):
     async def stop(self, now: bool = False) -> None:
         """End the server, and return when its pod is gone. Its volumes stay."""
         self._stopping = True
+        await self._left()
         if self._pod:
             await self._remove(self._pod, SHORT_GRACE_S if now else pod.END_GRACE_S)
             self._pod = ""
+
+    async def _left(self) -> None:
+        """Wait until nothing is left of a start that was cancelled."""
+        if self._leaving is not None:
+            await asyncio.shield(self._leaving)
+            self._leaving = None
 
     async def delete_forever(self) -> None:
         """The server's name is gone for good; the files in its home are not."""
@@ -251,24 +264,27 @@ class ClusterSpawner(KubeSpawner):
 
     async def _remove(self, name: str, grace_s: int) -> None:
         pods = await watch.pods_of(self.site.namespace)
+        uid = _uid(pods.now(name))
         for grace in (grace_s, 0):
-            await self._api.delete_pod(name, grace)
+            await self._api.delete_pod(name, grace, uid)
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace + GONE_S):
-                    while pods.now(name) is not None:
-                        changed = pods.change(name)
-                        if pods.now(name) is not None:
-                            await changed.wait()
-                    return
+                    while True:
+                        changed, found = pods.change(name), _uid(pods.now(name))
+                        # Another one of that name is a later start's.
+                        if found is None or (uid is not None and found != uid):
+                            return
+                        await changed.wait()
             self.log.warning("%s does not go (is its node lost?): it is deleted by force", name)
 
     async def _abandon(self) -> None:
         name, self._pod = self._pod, ""
-        if name:
-            try:
-                await asyncio.shield(self._remove(name, SHORT_GRACE_S))
-            except (TroubleError, *watch.AWAY) as error:
-                self.log.error("The pod %s of a start that failed could not be deleted: %r", name, error)
+        if not name:
+            return
+        try:
+            await self._remove(name, SHORT_GRACE_S)
+        except (TroubleError, *watch.AWAY) as error:
+            self.log.error("The pod %s of a start that failed could not be deleted: %r", name, error)
 
     # -- state -------------------------------------------------------------------------------------------------
 
@@ -314,6 +330,10 @@ class ClusterSpawner(KubeSpawner):
         except watch.AWAY as error:  # TimeoutError among them
             self.log.warning("Where %s is is not known: %r", self._log_name, error)
         return known  # JupyterHub asks there in vain, and takes the server for ended
+
+
+def _uid(found: Pod | None) -> str | None:
+    return found["metadata"].get("uid") if found else None
 
 
 @cache

@@ -74,14 +74,15 @@ class ClusterApi:
             raise TroubleError(troubles.of_refusal(error.status, _message(error))) from error
         return True
 
-    async def delete_pod(self, name: str, grace_s: int) -> None:
-        """Have the pod ended; nothing happens when there is none."""
+    async def delete_pod(self, name: str, grace_s: int, uid: str | None = None) -> None:
+        """Have the pod ended; nothing happens when there is none, or with `uid` when it is another one by now."""
+        only = {"body": {"preconditions": {"uid": uid}}} if uid else {}
         try:
             await _patiently(
-                lambda: self._api.delete_namespaced_pod(name, self._namespace, grace_period_seconds=grace_s)
+                lambda: self._api.delete_namespaced_pod(name, self._namespace, grace_period_seconds=grace_s, **only)
             )
         except ApiException as error:
-            if error.status != 404:
+            if error.status not in (404, 409):
                 raise TroubleError(troubles.of_refusal(error.status, _message(error))) from error
 
     async def has_pod(self, name: str) -> bool:

@@ -6,6 +6,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from itertools import count
 from typing import Any
 
 from kubernetes_asyncio.client import ApiException
@@ -44,6 +45,7 @@ class FakeCluster:
         self.on_create: Change = lambda _pod: None
         self.on_delete: Callable[[str], bool] = lambda _name: True
         self.broken: BaseException | None = None
+        self._uids = count(1)
         self.made = asyncio.Event()
         """Set once there is a pod."""
         self.api_client: Any = None
@@ -57,16 +59,21 @@ class FakeCluster:
         if self.watch.now(name):
             raise refusal(409)
         made = json.loads(json.dumps(manifest))
-        made["metadata"]["namespace"] = namespace
+        made["metadata"] |= {"namespace": namespace, "uid": f"uid-{next(self._uids)}"}
         made["status"] = {"phase": "Pending"}
         self.on_create(made)
         self.put(made)
         self.made.set()
 
-    async def delete_namespaced_pod(self, name: str, _namespace: str, *, grace_period_seconds: int) -> None:
+    async def delete_namespaced_pod(
+        self, name: str, _namespace: str, *, grace_period_seconds: int, body: Mapping[str, Any] | None = None
+    ) -> None:
         self._answer()
-        if not self.watch.now(name):
+        found = self.watch.now(name)
+        if not found:
             raise refusal(404)
+        if body is not None and body["preconditions"]["uid"] != found["metadata"]["uid"]:
+            raise refusal(409)
         self.deleted.append((name, grace_period_seconds))
         if self.on_delete(name):
             self.remove(name)

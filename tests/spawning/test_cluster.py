@@ -175,7 +175,40 @@ async def test_a_cancelled_start_leaves_nothing(server: FakeSpawner, fake: FakeC
     start.cancel()
     with pytest.raises(asyncio.CancelledError):
         await start
+    await server.stop()
     assert fake.watch.all() == []
+
+
+async def test_a_cancelled_start_ends_at_once_and_stop_waits_for_its_pod(
+    server: FakeSpawner, fake: FakeCluster
+) -> None:
+    fake.on_create, fake.on_delete = (lambda _pod: None), (lambda _name: False)  # a kubelet that takes its time
+    start = asyncio.create_task(server.start())
+    await fake.made.wait()
+    start.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(start, 0.1)
+    assert await server.poll() is None
+    stop = asyncio.create_task(server.stop())
+    done, _pending = await asyncio.wait([stop], timeout=0.05)
+    assert not done
+    fake.remove(POD)
+    await stop
+    assert await server.poll() is not None
+
+
+async def test_what_is_left_of_one_start_does_not_end_the_next(
+    server: FakeSpawner, fake: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await server.start()
+    fake.on_delete = lambda _name: False
+    stop = asyncio.create_task(server.stop())
+    await asyncio.sleep(0)
+    fake.remove(POD)  # and before the stop looks again, there is a new one
+    await (again := await a_server(fake, monkeypatch, shape())).start()
+    await stop
+    assert await again.poll() is None
+    assert {grace for _name, grace in fake.deleted} <= {10}
 
 
 async def test_an_api_server_that_is_away_is_said(server: FakeSpawner, fake: FakeCluster) -> None:
