@@ -22,6 +22,8 @@ from kirzl_lab.cli.exits import Exit, Stop
 
 HUB, LAB, SECRETS = "hub.sqlite", "lab.sql", "secrets.json"
 OWN_KEY = "JUPYTERHUB_CRYPT_KEY"
+ELSEWHERE = "KIRZL_LAB_HUB_DATABASE_URL"
+"""What tells the hub to keep its own database in a PostgreSQL."""
 HUB_DATABASE = "/var/lib/kirzl-lab/hub.sqlite"
 _COPY = f"""
 import os, shutil, sqlite3, sys
@@ -67,7 +69,26 @@ def hub_of(cluster: Cluster) -> Mapping[str, Any]:
             Exit.CANNOT,
             f"There is no lab in the namespace {cluster.namespace} of {cluster.context}: `kirzl-lab install` brings one.",
         )
+    environment = {each["name"]: each for each in found["spec"]["template"]["spec"]["containers"][0].get("env", [])}
+    if OWN_KEY not in environment:
+        raise Stop(Exit.CANNOT, f"The hub in {cluster.namespace} is another chart's: back it up as that chart says.")
+    if _is_elsewhere(cluster, environment.get(ELSEWHERE)):
+        raise Stop(
+            Exit.CANNOT,
+            "The hub's own database is a PostgreSQL of yours: copy it and the lab database there, at one moment.",
+        )
     return found
+
+
+def _is_elsewhere(cluster: Cluster, variable: Mapping[str, Any] | None) -> bool:
+    """Whether the hub's database is no file: the variable is there, and so is the key that it takes from a Secret."""
+    if variable is None:
+        return False
+    if not _from_secret(variable):
+        return bool(variable.get("value"))
+    of = variable["valueFrom"]["secretKeyRef"]
+    secret = cluster.find(cluster.at(f"secrets/{of['name']}")) or {}
+    return of["key"] in (secret.get("data") or {})
 
 
 def secrets_of(cluster: Cluster, hub: Mapping[str, Any]) -> dict[str, Any]:

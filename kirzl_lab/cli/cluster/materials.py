@@ -23,9 +23,9 @@ from kirzl_lab.spawning.pod import materials_claim, materials_name
 from kirzl_lab.spawning.site import ClusterSite
 
 WHERE = "/materials"
-_RECEIVE = f"""
+RECEIVE = f"""
 import json, os, shutil, sys, tarfile
-root, delete = {WHERE!r}, sys.argv[1:] == ["delete"]
+root, delete = sys.argv[1], sys.argv[2:] == ["delete"]
 kept, written, removed = set(), 0, []
 with tarfile.open(fileobj=sys.stdin.buffer, mode="r|") as archive:
     for entry in archive:
@@ -58,6 +58,7 @@ if delete:
             removed.append(os.path.relpath(path, root))
 print(json.dumps({{"written": written, "removed": sorted(removed)}}))
 """
+"""What runs in the pod: takes a tar on its standard input to the folder that its first word names."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def copy(cluster: Cluster, space: str, folder: Path, progress: Progress, *, dele
     }
     progress.now(f"{space}: a pod for the volume starts")
     with short_lived(cluster, "materials", container, pod_spec) as pod:
-        command = ["python", "-c", _RECEIVE, *(["delete"] if delete else [])]
+        command = ["python", "-c", RECEIVE, WHERE, *(["delete"] if delete else [])]
         try:
             said = execute(cluster, pod, "work", command, given=_told(_tar(folder, files), space, size, progress))
         except CommandFailedError as error:
