@@ -57,6 +57,8 @@ def events(metric: str, labels: str, by: str) -> str:
 
 
 FAILED = f'kirzl_lab_server_starts_total{{{LAB}, outcome="failed"}}'
+ASKED = f'{LAB}, problem!="not-logged-in"'
+"""The hub looks every minute whether the lab service is there, and is no person."""
 TROUBLE = ((None, GOOD), (1.0, WARNING), (5.0, BAD))
 
 ROWS = (
@@ -193,7 +195,7 @@ ROWS = (
             Panel(
                 "Refusals by problem",
                 "What people were told, by the problem's slug (docs/reference/lab-service.md).",
-                {"{{problem}}": f"topk(8, {events('kirzl_lab_refusals_total', LAB, 'problem')}) > 0"},
+                {"{{problem}}": f"topk(8, {events('kirzl_lab_refusals_total', ASKED, 'problem')}) > 0"},
                 width=8,
                 style="bars",
             ),

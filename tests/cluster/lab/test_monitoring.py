@@ -1,7 +1,11 @@
 """What operators see of a lab in a cluster: metrics, logs that can be followed by request and tell no secret."""
 
 import json
-from collections.abc import Iterator
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -135,3 +139,59 @@ def test_prometheus_reaches_what_it_reads_and_nothing_else(
     policy = chart.render(one_machine, f"--values={values}", "--show-only=templates/monitoring.yaml")
     cluster_lab.space.kubectl("apply", "--filename=-", given=policy)
     eventually(lambda: watching.reached(parts) == {"hub", "service"}, "the way to the metrics")
+
+
+# -- what operators are told to type -----------------------------------------------------------------------------
+
+HOW_TO = chart.REPOSITORY / "docs" / "how-to" / "cluster" / "watching.md"
+RUNBOOKS = sorted((chart.REPOSITORY / "docs" / "runbooks").glob("*.md"))
+NOT_HERE = ("previous terminated container", "Metrics API not available")
+"""What a lab that never fell, and a cluster without a metrics server, answer to a command that is right."""
+
+
+def commands(page: Path) -> list[str]:
+    """The commands of a page that look at things: in a runbook, those before what to do."""
+    looks = page.read_text(encoding="utf-8").partition("**What to do.**")[0]
+    blocks = re.findall(r"^```sh\n(.*?)^```", looks, re.DOTALL | re.MULTILINE)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def shell(cluster_lab: ClusterLab, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Runs commands as an operator of this lab would; what they complain of."""
+    folder = tmp_path_factory.mktemp("bin")
+    program = folder / "kubectl"
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(api.kubectl_command([]))} "$@"\n')
+    program.chmod(0o755)
+
+    def run(script: str) -> str:
+        issuer = f"{cluster_lab.url.replace('://', '://institutions.')}/uni"
+        script = script.replace("https://lab.example", cluster_lab.url).replace("https://login.uni.example", issuer)
+        environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+        done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=False)
+        return "" if any(answer in done.stderr for answer in NOT_HERE) else done.stderr
+
+    return run
+
+
+@pytest.mark.parametrize("page", [HOW_TO, *RUNBOOKS], ids=lambda page: page.stem)
+def test_commands_that_look_work(shell: Callable[[str], str], page: Path) -> None:
+    found = commands(page)
+    assert found
+    setting = [command for command in found if command.startswith("TOKEN=")]
+    for command in found:
+        complaints = [
+            line
+            for line in shell("\n".join([*setting, command])).splitlines()
+            # kubectl says which container it took, and that there is nothing to list.
+            if not line.startswith(("Defaulted container", "No resources found"))
+        ]
+        assert complaints == [], command
+
+
+def test_metrics_are_read_by_hand_as_the_how_to_says(shell: Callable[[str], str], tmp_path: Path) -> None:
+    token, *questions = [line for line in commands(HOW_TO) if line.startswith(("TOKEN=", "curl"))]
+    for number, question in enumerate(questions):
+        file = tmp_path / str(number)
+        assert shell(f"{token}\n{question} > {file}") == ""
+        assert "kirzl_lab_refusals_total" in file.read_text()
