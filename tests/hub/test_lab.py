@@ -11,8 +11,19 @@ from sqlalchemy import select, update
 from kirzl_lab.catalog.loader import load
 from kirzl_lab.catalog.models import RosterRow
 from kirzl_lab.hub.lab import Lab
-from kirzl_lab.problems import LabDatabaseAway, NameTaken, NotAMember, PersonBlocked, SizeUnavailable, UnknownSpace
+from kirzl_lab.problems import (
+    LabDatabaseAway,
+    NameTaken,
+    NotAMember,
+    PersonBlocked,
+    Phrase,
+    SizeFull,
+    SizeUnavailable,
+    UnknownSpace,
+)
 from kirzl_lab.settings import Settings
+from kirzl_lab.spawning.capacity import Availability
+from kirzl_lab.spawning.site import ClusterSite
 from kirzl_lab.store.apply import apply
 from kirzl_lab.store.database import Store
 from kirzl_lab.store.tables import AuditEntry, Identity, Membership, Person, ServerBinding
@@ -171,3 +182,28 @@ async def test_an_operator_is_seen_as_one(lab: Lab) -> None:
     assert viewer.operator
     async with lab.store.reading() as session:
         assert len((await session.scalars(select(Membership))).all()) == 1
+
+
+async def test_in_a_cluster_what_can_be_had_is_asked_of_it_at_every_decision(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Cluster:
+        async def now(self, _sizes: Any, _flavours: Any, leaving_out: str = "") -> Availability:
+            asked.append(leaving_out)
+            return Availability({"gpu-full": Phrase("none here")}, {"gpu-slice": 8})
+
+    monkeypatch.setattr("kirzl_lab.spawning.cluster_capacity.capacity_of", lambda _namespace: Cluster())
+    urls = {"hub_url": "http://hub:8081", "service_url": "http://service:8080", "proxy_api_url": "http://proxy:8001"}
+    lab.site = ClusterSite(namespace="lab", release="lab", images={}, **urls)
+    await somebody(lab, "pstudent", "uni", {"matriculation_number": ["1000001"]})
+    options = {"space": "dl-201", "purpose": "work", "size": "gpu-slice"}
+    with pytest.raises(SizeFull, match=r"8 of 8\): take cpu-medium now") as refused:
+        await lab.decide("pstudent", "dl", options, bind=True)
+    assert refused.value.status == 409
+    assert asked == ["server-pstudent--dl-201"]
+    async with lab.store.reading() as session:
+        assert (await session.scalars(select(ServerBinding))).all() == []
+    (facts,) = [facts for facts in (await lab.sight("pstudent")).facts if facts.space and facts.space.name == "dl-201"]
+    assert set(facts.unavailable) == {"gpu-full"}
