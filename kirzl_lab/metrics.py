@@ -11,7 +11,7 @@ from prometheus_client import Counter, Histogram, disable_created_metrics
 
 from kirzl_lab.problems import Problem
 
-disable_created_metrics()  # a second series for every one, which tells when it began
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which tells when it began
 
 DATABASE_SECONDS = Histogram(
     "kirzl_lab_database_seconds",
