@@ -112,6 +112,7 @@ def test_the_bound_of_a_block_is_one_that_jupyterhub_counts() -> None:
 @pytest.mark.parametrize("rule", [pytest.param(rule, id=rule["alert"]) for rule in rules()])
 def test_an_alert_says_what_it_is_and_where_its_runbook_is(rule: Mapping[str, Any]) -> None:
     assert rule["labels"]["severity"] in {"critical", "warning"}
+    assert rule["labels"]["namespace"] == "LAB_NAMESPACE"  # sums have lost it, and a Prometheus may watch two labs
     assert rule["annotations"]["summary"].endswith(".")
     assert rule["annotations"]["description"].endswith(".")
     assert rule["annotations"]["runbook_url"] == f"LAB_RUNBOOKS/{rule['alert']}.md"
@@ -240,6 +241,7 @@ def test_rules_are_about_this_lab_and_name_the_site_s_runbooks(objects: dict[tup
     assert [rule["alert"] for group in made for rule in group["rules"]] == [rule["alert"] for rule in rules()]
     for rule in (rule for group in made for rule in group["rules"]):
         assert 'namespace="elsewhere"' in rule["expr"]
+        assert rule["labels"]["namespace"] == "elsewhere"
         assert rule["annotations"]["runbook_url"] == f"https://docs.example/runbooks/{rule['alert']}.md"
     assert "LAB_" not in json.dumps(made)
 
