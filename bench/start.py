@@ -2,7 +2,8 @@
 
 Ours: a demo lab on a fresh folder; a student logs in through a demo institution and starts `ml-101` from My spaces. The
 peer: JupyterHub with SimpleLocalProcessSpawner and DummyAuthenticator, as its documentation starts one, in the same
-environment. A start is over when the server's `/api` and `/lab` answer. The last line is one JSON object, in seconds.
+environment. With `--cluster`: pods in place of processes; see `_cluster.py`. A start is over when the server's `/api`
+and `/lab` answer. The last line is one JSON object, in seconds.
 """
 
 import argparse
@@ -20,13 +21,13 @@ from pathlib import Path
 
 import httpx
 
+from bench import _cluster
+from bench._answers import LIMIT_S, answers, reachable
 from bench._figures import spread
 from kirzl_lab.cli.ports import free_port
 from tests.support.people import Person
 from tests.support.running_lab import ROOT, lab
 from tests.support.waiting import wait_until
-
-LIMIT_S = 120.0
 
 
 def ours(starts: int) -> list[float]:
@@ -65,15 +66,6 @@ def peer(starts: int) -> list[float]:
                     lambda: not http.get(f"{url}/hub/api/users/somebody").json()["servers"], "the peer's stop", LIMIT_S
                 )
             return times
-
-
-def answers(http: httpx.Client, address: str) -> bool:
-    """Whether a server's API and its JupyterLab page answer."""
-    try:
-        api = http.get(f"{address}/api", follow_redirects=False)
-        return api.status_code == 200 and http.get(f"{address}/lab").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 @contextmanager
@@ -115,25 +107,44 @@ c.JupyterHub.load_roles = [{{"name": "bench", "services": ["bench"],
         hub.wait(timeout=30)
 
 
-def reachable(address: str) -> bool:
-    """Whether something answers there without an error."""
-    try:
-        return httpx.get(address, timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False
+def cluster(starts: int) -> dict[str, object]:
+    """Figures of as many starts on the one-machine cluster, ours and the others' in turn."""
+    with _cluster.installed() as (lab, image):
+        resident = _cluster.resident_mib()
+        times: dict[str, list[float]] = {"kirzl-lab": [], "stock KubeSpawner": [], "bare JupyterLab": []}
+        with _cluster.ours(lab) as ours, _cluster.stock(image) as stock, _cluster.bare(image) as bare:
+            for once in (ours, stock, bare):  # brings everything into memory, and makes homes
+                once()
+            for _ in range(starts):
+                for taken, once in zip(times.values(), (ours, stock, bare), strict=True):
+                    taken.append(once())
+    show(times)
+    mine, theirs, alone = (spread(taken) for taken in times.values())
+    return {"starts": starts, **mine, "peer": theirs, "bare": alone, "resident_mib": resident}
+
+
+def show(times: dict[str, list[float]]) -> None:
+    """Every time that was taken."""
+    for name, taken in times.items():
+        print(f"{name:18}", " ".join(f"{seconds:.2f}" for seconds in taken))
 
 
 def main() -> None:
-    """Run both and print."""
+    """Run ours and the peer, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--starts", type=int, default=10)
-    starts = parser.parse_args().starts
+    parser.add_argument("--starts", type=int, help="how many of each: 10, on the cluster 20")
+    parser.add_argument("--cluster", action="store_true", help="pods on the one-machine cluster: root, minutes")
+    chosen = parser.parse_args()
+    if chosen.cluster:
+        print(json.dumps(cluster(chosen.starts or 20)))
+        return
     if shutil.which("node") is None:
         sys.exit("Node.js is not on PATH: run `make env` first.")
-    mine, theirs = ours(starts), peer(starts)
-    for name, times in (("kirzl-lab", mine), ("stock JupyterHub", theirs)):
-        print(f"{name:18}", " ".join(f"{seconds:.2f}" for seconds in times))
-    print(json.dumps({"starts": starts, **spread(mine), "peer": spread(theirs)}))
+    starts = chosen.starts or 10
+    times = {"kirzl-lab": ours(starts), "stock JupyterHub": peer(starts)}
+    show(times)
+    mine, theirs = (spread(taken) for taken in times.values())
+    print(json.dumps({"starts": starts, **mine, "peer": theirs}))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from datetime import date
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -181,6 +182,8 @@ def _words(slot: Slot) -> str:
     if slot.type is str:
         patterns = (getattr(constraint, "pattern", None) for constraint in slot.constraints)
         return next((MEANING[pattern].partition(":")[0] for pattern in patterns if pattern in MEANING), "text")
+    if issubclass(slot.type, StrEnum):
+        return "one of " + ", ".join(f"`{choice}`" for choice in slot.type)
     name: str = slot.type.__name__
     return PLAIN.get(slot.type) or f"[{name}](#{name.lower()})"
 

@@ -1,0 +1,60 @@
+"""Somebody who works all the time: asks their server again and again and remembers when it did not answer."""
+
+import threading
+import time
+from types import TracebackType
+
+import httpx
+
+from tests.support.jupyter import JupyterServer
+from tests.support.localhost import Loopback
+
+PAUSE_S = 0.05
+PATIENCE_S = 5.0
+"""An answer that takes longer is none."""
+
+
+class Watch:
+    """`with Watch(server) as watch: ...`; afterwards `asked`, `failed` and `longest_s` say how it went.
+
+    It has the cookies that the person had at its beginning, and no way to log in again: who is logged out fails.
+    """
+
+    def __init__(self, server: JupyterServer) -> None:
+        client = httpx.Client(cookies=server.http.cookies, transport=Loopback(), timeout=PATIENCE_S)
+        self._server = JupyterServer(client, str(server.url))
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+        self.asked = 0
+        self.failed = 0
+        self.longest_s = 0.0
+        """The longest time between two good answers, where there was a bad one between them."""
+
+    def __enter__(self) -> "Watch":
+        assert self._server.answers(), f"{self._server.url} does not answer to begin with"
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+        self._server.http.close()
+
+    def __str__(self) -> str:
+        return f"{self.failed} of {self.asked} requests failed, longest gap {self.longest_s:.1f} s"
+
+    def _ask(self) -> None:
+        last_good, missed = time.monotonic(), False
+        while not self._over.wait(PAUSE_S):
+            self.asked += 1
+            if self._server.answers():
+                now = time.monotonic()
+                self.longest_s = max(self.longest_s, now - last_good if missed else 0.0)
+                last_good, missed = now, False
+            else:
+                self.failed += 1
+                missed = True
+        if missed:
+            self.longest_s = max(self.longest_s, time.monotonic() - last_good)
