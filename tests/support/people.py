@@ -77,6 +77,10 @@ class Person:
         self.hub_name = user.json().get("name", "") if user.status_code == 200 else ""
         return landed
 
+    def visit(self, path: str) -> httpx.Response:
+        """The page at an address of the lab, as a browser asks for it: it is sent to log in where that is needed."""
+        return self.http.get(f"{self.lab_url}{path}", headers={"Accept": "text/html"})
+
     def xsrf(self) -> str:
         """The XSRF token of this person's hub session."""
         # Pages of user servers set cookies of that name for their own origins and paths.

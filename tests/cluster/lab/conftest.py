@@ -1,6 +1,7 @@
 """The demo lab on the cluster, installed once as `make cluster` installs it, and people in it."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -19,16 +20,14 @@ def cluster_lab(cluster: str) -> ClusterLab:
 @pytest.fixture
 def person(cluster_lab: ClusterLab) -> Iterator[LogIn]:
     """Somebody who has logged in: `person("uni", "student1")`. Nothing of their servers is left afterwards."""
-    people: list[Person] = []
+    with ExitStack() as stack:
 
-    def login(institution: str, account: str) -> Person:
-        somebody = Person(cluster_lab.url)
-        people.append(somebody)
-        somebody.login(institution, account)
-        assert somebody.hub_name, f"{account} of {institution} is not logged in"
-        return somebody
+        def login(institution: str, account: str) -> Person:
+            somebody = Person(cluster_lab.url)
+            stack.callback(somebody.close)
+            somebody.login(institution, account)
+            assert somebody.hub_name, f"{account} of {institution} is not logged in"
+            stack.callback(cluster_lab.close_all, somebody)
+            return somebody
 
-    yield login
-    for somebody in people:
-        cluster_lab.close_all(somebody)
-        somebody.close()
+        yield login

@@ -1,9 +1,7 @@
 """The demo lab on the cluster, as its tests use it: people's servers, the lab's own parts, and how to kill them."""
 
-import html
 import json
 import os
-import re
 import signal
 import tempfile
 import time
@@ -13,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 
 from kirzl_lab.cli.ports import free_port
@@ -59,21 +58,26 @@ class ClusterLab:
         """Press Stop, and wait until nothing of the server is left."""
         person.stop(server)
         wait_until(lambda: not (person.server(server) or {}).get("ready"), f"the end of {server}", START_LIMIT_S)
-        wait_until(lambda: not self.server_pods(person.hub_name), f"the end of the pod of {server}", START_LIMIT_S)
+        wait_until(lambda: not self.server_pods(person.hub_name, server), f"the end of {server}'s pod", START_LIMIT_S)
 
     def install(self, courses: Path = one_machine.COURSES, values: Mapping[str, Any] | None = None) -> None:
         """Bring the lab up to date, with other courses or values."""
-        installed(courses, values)
+        installed(courses, values, port=httpx.URL(self.url).port)
 
     def close_all(self, person: Person) -> None:
         """End every server of the person, and every start that is under way."""
         for server in person.api("GET", f"/users/{person.hub_name}").raise_for_status().json()["servers"]:
             self.close(person, server)
 
-    def server_pods(self, hub_name: str = "") -> list[Thing]:
-        """The pods of people's servers, or of this person's."""
+    def server_pods(self, hub_name: str = "", server: str = "") -> list[Thing]:
+        """The pods of people's servers, or of this person's, or of this one."""
         pods = self._pods("app.kubernetes.io/component=singleuser-server")
-        return [pod for pod in pods if pod["metadata"]["name"].startswith(f"server-{hub_name}")]
+        return [
+            pod
+            for pod in pods
+            if pod["metadata"]["name"].startswith(f"server-{hub_name}")
+            and server in ("", pod["metadata"]["annotations"]["hub.jupyter.org/servername"])
+        ]
 
     def server_pod(self, hub_name: str) -> Thing:
         """The pod of this person's one server."""
@@ -136,16 +140,18 @@ class ClusterLab:
         ]
 
 
-def installed(courses: Path = one_machine.COURSES, values: Mapping[str, Any] | None = None) -> ClusterLab:
+def installed(
+    courses: Path = one_machine.COURSES, values: Mapping[str, Any] | None = None, port: int | None = None
+) -> ClusterLab:
     """The lab as `make cluster` installs it, or an upgrade of the one that is there; `values` win over its own.
 
-    Its port is the one that leads to the lab already, or else a free one.
+    Without a port it is the one that leads to the lab already, or else a free one.
     """
     begun = time.monotonic()
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(values or {}, file)
         file.flush()
-        url = one_machine.install(port=_port(), courses=courses, values=[Path(file.name)], say=_say)
+        url = one_machine.install(port=port or _port(), courses=courses, values=[Path(file.name)], say=_say)
     print(f"the lab is installed and its login page answers: {time.monotonic() - begun:.1f} s")
     return ClusterLab(url, Space(one_machine.NAMESPACE))
 
@@ -178,12 +184,6 @@ def volumes(pod: Thing) -> set[str]:
         for volume in pod["spec"]["volumes"]
         if "persistentVolumeClaim" in volume
     }
-
-
-def notes(page: str) -> list[str]:
-    """What a page tells people in notes that warn."""
-    found = re.findall(r'<p class="k-note is-(?:warn|bad)"[^>]*>(.*?)</p>', page, re.DOTALL)
-    return [" ".join(html.unescape(re.sub(r"<[^>]*>", "", note)).split()) for note in found]
 
 
 def _ready(person: Person, server: str) -> dict[str, Any] | None:

@@ -7,8 +7,9 @@ import httpx
 import pytest
 
 from tests.cluster.lab.conftest import LogIn
-from tests.cluster.lab.lab import PARTS, ClusterLab, notes
+from tests.cluster.lab.lab import PARTS, ClusterLab
 from tests.cluster.lab.watch import Watch
+from tests.cluster.lab.words import failure_of, note_on_my_spaces, word_of
 from tests.support.jupyter import JupyterServer
 from tests.support.people import Person
 from tests.support.waiting import wait_until
@@ -44,7 +45,7 @@ def operator(cluster_lab: ClusterLab) -> Iterator[Person]:
 def stays_logged_in(somebody: Person, path: str = "/hub/home") -> bool:
     """Whether the page answers; being sent to the login page would be an end of its own."""
     try:
-        page = somebody.http.get(f"{somebody.lab_url}{path}", headers={"Accept": "text/html"})
+        page = somebody.visit(path)
     except httpx.HTTPError:
         return False
     assert "/login" not in page.url.path, f"logged out: {page.url}"
@@ -88,20 +89,6 @@ def test_a_part_is_killed(
     cluster_lab.open(waiting, "ml-101", "cpu-small")
 
 
-def word_of(somebody: Person, server: str) -> str | None:
-    """What came of a start: it is ready, or My spaces says why not; None while it is under way."""
-    try:
-        model = somebody.server(server)
-        page = somebody.http.get(f"{somebody.lab_url}/hub/home").text
-    except httpx.HTTPError:
-        return None
-    if model and model["ready"]:
-        return "ready"
-    if model and model["pending"]:
-        return None
-    return next(iter(notes(page)), None)
-
-
 def test_seconds_until_a_click_works_again_after_the_hub_was_killed(cluster_lab: ClusterLab, person: LogIn) -> None:
     student = person("uni", "student3")
     times = []
@@ -138,7 +125,7 @@ def test_the_lab_database_is_away_for_a_minute(
             while time.monotonic() - gone < AWAY_S:
                 for somebody, path in ((student, "/hub/home"), (operator, "/services/lab/people")):
                     asked = time.monotonic()
-                    page = somebody.http.get(f"{cluster_lab.url}{path}")
+                    page = somebody.visit(path)
                     longest = max(longest, time.monotonic() - asked)
                     assert page.status_code == 503, f"{path}: {page.status_code} {page.text[-500:]}"
                     assert "The lab's memory does not answer at the moment" in page.text.replace("&#39;", "'")
@@ -168,10 +155,14 @@ def test_a_node_is_drained(cluster_lab: ClusterLab, person: LogIn, uncordoned: N
     server = cluster_lab.open(student, "ml-101", "cpu-small")
     server.run("open('kept.txt', 'w').write('kept')")
     drain(cluster_lab, "app.kubernetes.io/component=singleuser-server")
-    said = wait_until(lambda: word_of(student, "ml-101"), "My spaces to say why the server ended", 30)
+    said = wait_until(lambda: note_on_my_spaces(student), "My spaces to say why the server ended", 30)
     print(f"drained: {said}")
-    assert "node" in said.lower() or "machine" in said.lower()
+    assert "machine" in said.lower()
     # While the node takes nobody, a start says so and is not lost without a word.
+    assert student.start("ml-101", "cpu-small").status_code == 200
+    refused = wait_until(lambda: failure_of(student, "ml-101"), "the end of a start on a full cluster", BACK_LIMIT_S)
+    print(f"cordoned: {refused}")
+    assert "no room" in refused.lower() or "no machine" in refused.lower()
     # The lab's own pods: no disruption budget stands in the way.
     drain(cluster_lab, "app.kubernetes.io/name=kirzl-lab")
     cluster_lab.space.kubectl("uncordon", NODE)

@@ -29,6 +29,9 @@ FORGED: dict[str, dict[str, Any]] = {
     "a node": {**GOOD, "node_selector": {"kubernetes.io/hostname": "gpu-node"}},
     "a pod": {**GOOD, "extra_pod_config": {"hostNetwork": True}},
     "a service account": {**GOOD, "service_account": "hub"},
+    "a toleration": {**GOOD, "tolerations": [{"operator": "Exists"}]},
+    "a container before it": {**GOOD, "init_containers": [{"name": "x", "image": "evil/image:latest"}]},
+    "a RuntimeClass": {**GOOD, "runtime_class_name": "nvidia"},
     "labels": {**GOOD, "extra_labels": {"kirzl-lab/network": "internet"}},
 }
 
@@ -37,12 +40,14 @@ def test_what_is_forged_is_refused_and_changes_nothing(cluster_lab: ClusterLab, 
     student = person("uni", "student3")
     path = f"/users/{student.hub_name}/servers/ml-101"
     cluster_lab.open(student, "ml-101", "cpu-small")
-    decided = essence(cluster_lab.server_pod(student.hub_name))
+    started = cluster_lab.server_pod(student.hub_name)
+    decided = essence(started)
     # While it runs.
     for case, options in FORGED.items():
         refused(student, "POST", path, options, case)
         refused(student, "PATCH", path, options, case)
-    assert cluster_lab.server_pod(student.hub_name)["metadata"]["generation"] == 1
+    running = cluster_lab.server_pod(student.hub_name)
+    assert (running["metadata"]["uid"], essence(running)) == (started["metadata"]["uid"], decided)
     assert (student.server("ml-101") or {})["user_options"] == GOOD
     cluster_lab.close(student, "ml-101")
     # While it is stopped, and under a new name.
@@ -50,6 +55,8 @@ def test_what_is_forged_is_refused_and_changes_nothing(cluster_lab: ClusterLab, 
         for method in ("POST", "PUT", "PATCH"):
             refused(student, method, path, options, case)
             refused(student, method, path.replace("ml-101", "other"), options, case)
+    refused(student, "POST", path.replace("ml-101", "other"), GOOD, "a second name for the same space")
+    assert student.api("PATCH", path, json={"name": "other"}).status_code == 400
     servers = student.api("GET", f"/users/{student.hub_name}?include_stopped_servers").json()["servers"]
     assert {name: server["user_options"] for name, server in servers.items()} == {"ml-101": GOOD}
     assert cluster_lab.server_pods(student.hub_name) == []

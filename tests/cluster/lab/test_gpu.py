@@ -41,11 +41,13 @@ def take_all(cluster_lab: ClusterLab) -> Iterator[Take]:
             cluster_lab.space.pod(name, "serve", ":8080", resources={"limits": {SLICE: "1"}})
             if labels:
                 cluster_lab.space.kubectl("label", "pod", name, *(f"{key}={value}" for key, value in labels.items()))
+        assert names, "no slice was free to begin with"
         cluster_lab.space.ready(*names)
 
     yield take
-    cluster_lab.space.kubectl("delete", "pods", "--grace-period=0", "--force", *names)
-    cluster_lab.space.kubectl("wait", "--for=delete", "--timeout=30s", *(f"pod/{name}" for name in names))
+    if names:
+        cluster_lab.space.kubectl("delete", "pods", "--grace-period=0", "--force", "--ignore-not-found", *names)
+        cluster_lab.space.kubectl("wait", "--for=delete", "--timeout=30s", *(f"pod/{name}" for name in names))
 
 
 def test_the_ninth_reads_that_all_are_taken_and_takes_a_cpu(

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.lab.conftest import LogIn
-from tests.cluster.lab.lab import ClusterLab, notes
+from tests.cluster.lab.lab import ClusterLab
+from tests.cluster.lab.words import notes
 from tests.support.jupyter import JupyterServer
 from tests.support.people import Person
 from tests.support.running_lab import ROOT

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 from images import node
 from kirzl_lab.cli.cluster.packing import pack
+from kirzl_lab.cli.ports import free_port
 from tests.cluster.lab.lab import ClusterLab, restarts
 from tests.cluster.space import Space
 from tests.support.people import Person
@@ -25,7 +26,7 @@ from tools.onenode.paths import KUBECONFIG
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
-PORT = 8310
+PORT = free_port()
 HOST = "z2jh.localhost"
 URL = f"http://{HOST}:{PORT}"
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -162,7 +163,7 @@ def test_a_student_works_on_a_zero_to_jupyterhub_site(site: ClusterLab) -> None:
     # The lab service, to which their proxy leads, is on the hub's own host.
     operator = Person(URL)
     operator.login("uni", "operator")
-    page = operator.http.get(f"{URL}/services/lab/people")
+    page = operator.visit("/services/lab/people")
     assert page.url.host == HOST and page.status_code == 200, f"{page.status_code} at {page.url}"
     assert student.hub_name in page.text
     operator.close()

@@ -1,5 +1,6 @@
 """Somebody who works all the time: asks their server again and again and remembers when it did not answer."""
 
+import secrets
 import threading
 import time
 from types import TracebackType
@@ -22,6 +23,9 @@ class Watch:
 
     def __init__(self, server: JupyterServer) -> None:
         client = httpx.Client(cookies=server.http.cookies, transport=Loopback(), timeout=PATIENCE_S)
+        # A server remembers for 300 s what the hub said of a cookie, by this one's value, and asks again then: begun
+        # anew here, it does not ask while the hub is away.
+        client.cookies.set("jupyterhub-session-id", secrets.token_hex(8), domain=server.url.host)
         self._server = JupyterServer(client, str(server.url))
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._ask)
