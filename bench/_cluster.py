@@ -22,17 +22,32 @@ import psutil
 
 from bench._answers import LIMIT_S, answers, reachable
 from kirzl_lab.cli.ports import free_port
-from tests.cluster.lab.lab import NAMESPACE, ClusterLab
+from tests.cluster.lab.lab import ClusterLab
+from tests.cluster.lab.lab import installed as installed_lab
 from tests.support.people import Person
 from tests.support.running_lab import ROOT
 from tests.support.waiting import wait_until
-from tools.onenode import api, cgroups
+from tools import one_machine
+from tools.onenode import api, cgroups, cluster
 from tools.onenode.network import API_PORT, ENTER, NODE_ADDRESS
 from tools.onenode.paths import KUBECONFIG
 
 STOCK = "bench-stock"
+IMAGE = "notebook"
 Once = Callable[[], float]
 """One start, from the request until its JupyterLab answers, in seconds; whatever was started has ended again."""
+
+
+@contextmanager
+def installed() -> Iterator[tuple[ClusterLab, str]]:
+    """The demo lab on the one-machine cluster, and the image of its CPU servers. A cluster that ran before goes on."""
+    ran_before = KUBECONFIG.exists()
+    cluster.up(print)
+    try:
+        yield installed_lab(), one_machine.built_images(print)[IMAGE].reference
+    finally:
+        if not ran_before:
+            one_machine.down()
 
 
 @contextmanager
@@ -193,7 +208,7 @@ c.JupyterHub.load_roles = [{{"name": "bench", "services": ["bench"],
 
 def resident_mib() -> dict[str, int]:
     """What is resident now, in MiB, shared pages counted once: the lab's pods, and all of the cluster with them."""
-    pods = {pod["metadata"]["uid"] for pod in api.get("pods", f"--namespace={NAMESPACE}")["items"]}
+    pods = {pod["metadata"]["uid"] for pod in api.get("pods", f"--namespace={one_machine.NAMESPACE}")["items"]}
     lab = total = 0
     for pid in cgroups.processes():
         with suppress(OSError, psutil.Error):

@@ -21,7 +21,6 @@ from pathlib import Path
 
 import httpx
 
-from bench import _cluster
 from bench._answers import LIMIT_S, answers, reachable
 from bench._figures import spread
 from kirzl_lab.cli.ports import free_port
@@ -109,6 +108,8 @@ c.JupyterHub.load_roles = [{{"name": "bench", "services": ["bench"],
 
 def cluster(starts: int) -> dict[str, object]:
     """Figures of as many starts on the one-machine cluster, ours and the others' in turn."""
+    from bench import _cluster  # noqa: PLC0415 - needs what only a machine with the cluster has
+
     with _cluster.installed() as (lab, image):
         resident = _cluster.resident_mib()
         times: dict[str, list[float]] = {"kirzl-lab": [], "stock KubeSpawner": [], "bare JupyterLab": []}

@@ -162,6 +162,8 @@ def test_an_upgrade_prepares_with_copies_of_its_own() -> None:
         if "helm.sh/hook" in thing["metadata"].get("annotations", {})
     }
     install = documents(chart.render(ONE_MACHINE))
+    kept = {name for name in documents(chart.render(ONE_MACHINE, "--is-upgrade")) if name not in hooks}
+    assert kept == {name for name in install if name[0] != "Job"}, "an upgrade takes away what an install brings"
     jobs = [name for kind, name in hooks if kind == "Job"]
     assert len(jobs) == 1
     assert hooks - {("Job", jobs[0])} == {

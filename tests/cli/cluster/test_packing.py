@@ -45,7 +45,7 @@ def test_too_large_a_folder_is_refused_with_what_is_large_in_it(tmp_path: Path) 
     with pytest.raises(Stop) as stop:
         pack(tmp_path)
     assert stop.value.code == Exit.CANNOT
-    assert "at most 300 kB" in stop.value.sentence
+    assert "at most 200 kB" in stop.value.sentence
     assert stop.value.lines[0] == "ml-101/roster.csv: 301 kB"
 
 
