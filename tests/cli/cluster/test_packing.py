@@ -46,7 +46,7 @@ def test_too_large_a_folder_is_refused_with_what_is_large_in_it(tmp_path: Path) 
         pack(tmp_path)
     assert stop.value.code == Exit.CANNOT
     assert "at most 200 kB" in stop.value.sentence
-    assert stop.value.lines[0] == "ml-101/roster.csv: 301 kB"
+    assert stop.value.lines[0] == "ml-101/roster.csv: 201 kB"
 
 
 @given(st.binary(max_size=200))
