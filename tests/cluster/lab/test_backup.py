@@ -62,7 +62,7 @@ def test_a_destroyed_lab_comes_back(cluster_lab: ClusterLab, person: LogIn, tmp_
     cluster_lab.install()
     assert cluster_lab.sql("SELECT count(*) FROM identities") == "0"
     # A copy of their cookies: a hub that does not know them takes them away.
-    with httpx.Client(cookies=dict(student.http.cookies), transport=Loopback(), follow_redirects=True) as as_before:
+    with httpx.Client(cookies=student.http.cookies, transport=Loopback(), follow_redirects=True) as as_before:
         assert as_before.get(f"{cluster_lab.url}/hub/home").url.path != "/hub/home"
     cluster_lab.sql("CREATE TABLE of_the_new_lab (n integer)")
 
