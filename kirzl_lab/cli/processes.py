@@ -17,8 +17,11 @@ import psutil
 
 from kirzl_lab.spawning.processes import MARK
 
-MARKER = "KIRZL_LAB_DATA"
-"""Every process of a lab has this variable, but for servers; its value is the lab's data folder."""
+MARKER = "KIRZL_LAB_PART_OF"
+"""Every process of a lab has this variable, but for servers; its value is the lab's data folder.
+
+No setting is read from it, so nobody has it in a shell whose programs would then count as leftovers.
+"""
 
 PROBE_LIMIT_S = 10
 KILL_LIMIT_S = 10
@@ -71,7 +74,7 @@ def end_leftovers(data: Path) -> list[str]:
     """End what still runs of earlier labs on this data folder; the names of the processes that were ended.
 
     Call it only while holding the folder's lock: then every process with its marker is a leftover. Our own process
-    and those that we come from are spared.
+    and those that we come from are spared: a command may be given in a terminal of a server.
     """
     ours = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
     found = [process for process in psutil.process_iter() if process.pid not in ours and _belongs_to(process, data)]

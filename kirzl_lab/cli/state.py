@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -17,6 +18,9 @@ from kirzl_lab.cli.exits import Exit, Stop, cannot_use
 
 MISREAD = re.compile(r"\?|%[0-9A-Fa-f]{2}")
 """What the addresses of databases have a meaning of their own for."""
+
+LOOK_S = 0.5
+"""How long a lock that is not free is tried again: whoever asks `is_held` takes it for a moment, a lab for hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ def holding(folder: Folder) -> Iterator[None]:
     except OSError as error:
         raise cannot_use(error) from None
     try:
-        if not _lock(descriptor):
+        if not _lock_soon(descriptor):
             note = read_note(folder)
             where = f" at {note.url}" if note else ""
             raise Stop(
@@ -127,14 +131,23 @@ def is_held(folder: Folder) -> bool:
     except OSError:
         return False
     try:
-        return not _lock(descriptor)
+        return not _lock(descriptor, fcntl.LOCK_SH)  # shared: two that look at once see no lab in each other
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor: int) -> bool:
+def _lock_soon(descriptor: int) -> bool:
+    deadline = time.monotonic() + LOOK_S
+    while not _lock(descriptor, fcntl.LOCK_EX):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def _lock(descriptor: int, kind: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -47,7 +47,7 @@ def part(folder: Folder) -> MakePart:
         return Part(
             name=name,
             argv=argv or (sys.executable, STAND_IN, str(port), *habits),
-            environment={**os.environ, MARKER: str(folder.path)},
+            environment=dict(os.environ),
             folder=str(folder.path),
             log=str(folder.logs / f"{name}.log"),
             check=None if once else Check(f"http://127.0.0.1:{port}/"),

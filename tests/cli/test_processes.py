@@ -30,6 +30,8 @@ def test_others_are_spared(folder: Folder, tmp_path: Path) -> None:
         sleeper({}),
         sleeper({MARKER: str(tmp_path)}),
         sleeper({MARKER: f"{folder.path}-2"}),
+        # A setting, which somebody may have in the shell where their editor runs.
+        sleeper({"KIRZL_LAB_DATA": str(folder.path)}),
         sleeper({"HOME": str(folder.path / "homes/ada")}),
         sleeper({MARK: "x", "HOME": f"{folder.path}-2/homes/ada"}),
     ]
@@ -43,7 +45,7 @@ def test_others_are_spared(folder: Folder, tmp_path: Path) -> None:
 
 
 def test_we_spare_ourselves(folder: Folder) -> None:
-    """Somebody may start a lab from a shell that has the variable."""
+    """Somebody may start a lab, or end one, in a terminal of a server."""
     script = f"""if True:
         import subprocess, sys
         from pathlib import Path
@@ -51,7 +53,7 @@ def test_we_spare_ourselves(folder: Folder) -> None:
         print(end_leftovers(Path({str(folder.path)!r})))
     """
     shell = f"{sys.executable} -c '{script.replace(chr(39), chr(34))}'; echo alive"
-    environment = {**os.environ, MARKER: str(folder.path)}
+    environment = {**os.environ, MARK: "x", "HOME": str(folder.path / "homes/ada/ml-101/work")}
     said = subprocess.run(["sh", "-c", shell], env=environment, capture_output=True, text=True, check=True).stdout
     assert said == "[]\nalive\n"
 

@@ -1,5 +1,6 @@
 """The lock and the note: one lab for each folder, and nothing stale ever stops a start."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kirzl_lab.cli import state
 from kirzl_lab.cli.exits import Exit, Stop
 from kirzl_lab.cli.state import Folder, Note, holding, is_held, read_note, write_atomically, write_note
 from tests.support.waiting import wait_until
@@ -50,6 +52,15 @@ def test_the_lock_ends_with_a_killed_holder(folder: Folder) -> None:
         holder.kill()
         holder.wait()
     assert folder.lock.exists()
+    with holding(folder):
+        assert is_held(folder)
+
+
+def test_a_look_does_not_stop_a_start(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    looker = os.open(folder.lock, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(looker, fcntl.LOCK_SH)
+    assert not is_held(folder), "one look took another one for a lab"
+    monkeypatch.setattr(state.time, "sleep", lambda _: os.close(looker))  # the look ends while we wait for it
     with holding(folder):
         assert is_held(folder)
 

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from kirzl_lab.cli.ports import free_port
+from kirzl_lab.cli.processes import MARKER
 from kirzl_lab.cli.state import Folder, read_note
 from kirzl_lab.spawning import limits
 from kirzl_lab.spawning.processes import MARK
@@ -69,7 +70,8 @@ def left_of(data: Path) -> list[str]:
         with suppress(psutil.Error):
             environment = process.environ()
             in_homes = MARK in environment and f"{data}/homes/" in environment.get("HOME", "")
-            if (in_homes or environment.get("KIRZL_LAB_DATA") == str(data)) and process.status() != "zombie":
+            told = str(data) in (environment.get("KIRZL_LAB_DATA"), environment.get(MARKER))
+            if (in_homes or told) and process.status() != "zombie":
                 found.append(" ".join(process.cmdline()))
     return found
 
