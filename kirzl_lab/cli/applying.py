@@ -5,10 +5,12 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from alembic.script import ScriptDirectory
 
 from kirzl_lab.catalog.loader import CatalogueMistakes, load
+from kirzl_lab.catalog.models import Catalogue
 from kirzl_lab.cli.exits import Exit, Stop
 from kirzl_lab.cli.lab import database_url
 from kirzl_lab.cli.prepare import apply_to, refuse_damaged
@@ -20,18 +22,25 @@ from kirzl_lab.store.migrate import migrate
 
 
 def changes_of(folder: Folder, hub_config: Path, courses: Path, *, dry_run: bool) -> list[Change]:
-    """Apply the catalogue, or with `dry_run` only say what would change. Raises `Stop`."""
+    """Apply the catalogue, or with `dry_run` only say what would change. Raises `Stop`.
+
+    Where there is no lab yet, a dry run applies it to a folder that is thrown away: everything is new.
+    """
     try:
         catalogue = load(hub_config, courses)
     except CatalogueMistakes as found:
         lines = tuple(map(str, found.mistakes))
-        raise Stop(Exit.NO, "The catalogue has mistakes, so nothing was applied:", lines) from None
+        details = {"mistakes": [mistake.as_json() for mistake in found.mistakes]}
+        raise Stop(Exit.NO, "The catalogue has mistakes, so nothing was applied:", lines, details) from None
     if dry_run and not (folder.path / "lab.sqlite").exists():
-        raise Stop(
-            Exit.CANNOT, f"There is no lab in {folder.path} yet to compare with: start one, or leave --dry-run out."
-        )
+        with TemporaryDirectory() as empty:
+            return _changes(Folder.at(Path(empty)), catalogue, dry_run=False)
     if not dry_run:
         folder.create()
+    return _changes(folder, catalogue, dry_run=dry_run)
+
+
+def _changes(folder: Folder, catalogue: Catalogue, *, dry_run: bool) -> list[Change]:
     note = read_note(folder) if is_held(folder) else None
     demo_url = f"http://localhost:{note.ports['demo']}" if note is not None and note.demo else None
     try:

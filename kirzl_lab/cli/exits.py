@@ -1,5 +1,6 @@
 """How a command ends when it does not end well: an exit code and one sentence that says what to do next."""
 
+from collections.abc import Mapping
 from enum import IntEnum
 
 
@@ -28,13 +29,19 @@ MEANINGS = {
 
 
 class Stop(Exception):  # noqa: N818 - it is no error in the program: it ends a command with a sentence
-    """Ends a command: `sentence` for the person, `lines` below it, `code` for the shell."""
+    """Ends a command: `sentence` for the person, `lines` below it, `code` for the shell.
 
-    def __init__(self, code: Exit, sentence: str, lines: tuple[str, ...] = ()) -> None:
+    `details` is what `--json` tells besides.
+    """
+
+    def __init__(
+        self, code: Exit, sentence: str, lines: tuple[str, ...] = (), details: Mapping[str, object] | None = None
+    ) -> None:
         super().__init__(sentence)
         self.code = code
         self.sentence = sentence
         self.lines = lines
+        self.details = details or {}
 
 
 def cannot_use(error: OSError) -> Stop:

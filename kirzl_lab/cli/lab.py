@@ -46,6 +46,9 @@ NOBODY = (
 DEMO_SECRETS = {"KIRZL_LAB_UAS_SECRET": "demo-secret-uas"}
 """Client secrets of the demo institutions; `tools/demo_institutions` has the same default."""
 
+SHARED = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONPATH", "TMPDIR", "TZ")
+"""What every part gets of the environment of whoever starts the lab, besides a PATH."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -80,33 +83,37 @@ def database_url(folder: Folder) -> str:
 def plan_for(
     options: Options, ports: Ports, keys: Keys, node: Path, environment: Mapping[str, str] = os.environ
 ) -> Plan:
-    """The lab as a plan for the inner supervisor. Its environments hold secrets."""
+    """The lab as a plan for the inner supervisor. Its environments hold secrets.
+
+    Institutions' client secrets are in `environment`, under names that the catalogue gives. Only the hub gets all of
+    it, and the preparation, which sees that none is missing: a demo institution gets its own, the others get none.
+    """
     settings = settings_for(options, ports)
     path = os.pathsep.join((str(Path(sys.executable).parent), str(node.parent), environment.get("PATH", os.defpath)))
-    common = {**environment, "PATH": path, **settings.environment()}
-    if options.demo:
-        common = DEMO_SECRETS | common
+    bare = {name: environment[name] for name in SHARED if name in environment} | {"PATH": path}
+    demo_secrets = {name: environment.get(name, secret) for name, secret in DEMO_SECRETS.items()}
+    everything = {**environment, **(demo_secrets if options.demo else {}), "PATH": path, **settings.environment()}
     logs = options.folder.logs
 
-    def part(name: str, argv: tuple[str, ...], more: Mapping[str, str], check: Check | None, *after: str) -> Part:
-        return Part(name, argv, {**common, **more}, str(options.folder.path), str(logs / f"{name}.log"), check, after)
+    def part(name: str, argv: tuple[str, ...], told: Mapping[str, str], check: Check | None, *after: str) -> Part:
+        return Part(name, argv, told, str(options.folder.path), str(logs / f"{name}.log"), check, after)
 
     # Parts are asked at their own ports: the proxy would note each question to one that does not listen yet.
     parts = [
-        part("prepare", (*PYTHON, "kirzl_lab.cli.prepare"), {}, None),
+        part("prepare", (*PYTHON, "kirzl_lab.cli.prepare"), everything, None),
         part(
             "proxy",
             _proxy(ports, node),
-            {"CONFIGPROXY_AUTH_TOKEN": keys.proxy_token},
+            {**bare, "CONFIGPROXY_AUTH_TOKEN": keys.proxy_token},
             # Without its token it answers 403; the token need not travel to see that.
             Check(f"http://{HOST}:{ports.proxy_api}/api/routes", (403,)),
         ),
         part(
             "hub",
             (*PYTHON, "kirzl_lab.cli.hub", "-f", str(settings.hub_config / "jupyterhub_config.py")),
-            _hub_environment(ports, keys),
-            # What people see first; the hub leads straight on where there is one institution only.
-            Check(f"http://{HOST}:{ports.hub}/hub/login", (200, 302)),
+            {**everything, **_hub_environment(ports, keys)},
+            # What people see first.
+            Check(f"http://{HOST}:{ports.hub}/hub/login"),
             "prepare",
             "proxy",
         ),
@@ -116,7 +123,7 @@ def plan_for(
                 *(*PYTHON, "uvicorn", "kirzl_lab.service.app:app_from_environment", "--factory"),
                 *("--host", HOST, "--port", str(ports.service), "--no-access-log"),
             ),
-            _service_environment(ports, keys),
+            {**bare, **settings.environment(), **_service_environment(ports, keys)},
             Check(f"http://{HOST}:{ports.service}{SERVICE_PREFIX}health"),
             "prepare",
         ),
@@ -126,7 +133,7 @@ def plan_for(
             part(
                 "demo",
                 _demo(ports, node, options.folder),
-                {},
+                {**bare, **demo_secrets},
                 Check(f"{_demo_url(ports)}/.well-known/openid-configuration"),
             )
         )

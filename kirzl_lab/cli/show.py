@@ -53,7 +53,7 @@ def stops(*, json_wanted: bool) -> Iterator[None]:
             yield
     except Stop as stop:
         if json_wanted:
-            as_json({"error": stop.sentence, "lines": list(stop.lines), "exit_code": int(stop.code)})
+            as_json({"error": stop.sentence, "lines": list(stop.lines), "exit_code": int(stop.code), **stop.details})
         else:
             err.print(f"[bold red]{escape(stop.sentence)}[/]")
             for line in stop.lines:

@@ -28,14 +28,19 @@ def keys(folder: Folder) -> Keys:
 
 @pytest.fixture
 def parts(options: Options, keys: Keys) -> dict[str, Part]:
-    plan = plan_for(
-        options, PORTS, keys, Path("/opt/node/bin/node"), {"PATH": "/usr/bin", "KIRZL_LAB_DATA": "/elsewhere"}
-    )
+    starter = {
+        "PATH": "/usr/bin",
+        "HOME": "/home/ada",
+        "KIRZL_LAB_DATA": "/elsewhere",
+        "KIRZL_LAB_UNI_SECRET": "of-the-uni",
+        "AWS_SECRET_ACCESS_KEY": "of-somebody-else",
+    }
+    plan = plan_for(options, PORTS, keys, Path("/opt/node/bin/node"), starter)
     return {part.name: part for part in plan.parts}
 
 
 def test_every_part_reads_the_same_settings(parts: dict[str, Part], options: Options) -> None:
-    for part in parts.values():
+    for part in (parts["prepare"], parts["hub"], parts["service"]):
         assert Settings.from_environment(part.environment) == settings_for(options, PORTS)
 
 
@@ -63,6 +68,23 @@ def test_each_part_is_told_only_its_own_secrets(parts: dict[str, Part], keys: Ke
     }
 
 
+def test_client_secrets_are_for_the_hub_and_for_what_sees_that_none_is_missing(parts: dict[str, Part]) -> None:
+    told = {
+        name: {secret for secret in ("of-the-uni", "of-somebody-else") if secret in part.environment.values()}
+        for name, part in parts.items()
+    }
+    everything = {"of-the-uni", "of-somebody-else"}
+    assert told == {"prepare": everything, "proxy": set(), "hub": everything, "service": set(), "demo": set()}
+    assert [name for name, part in parts.items() if "demo-secret-uas" in part.environment.values()] == [
+        *("prepare", "hub", "demo")
+    ]
+
+
+def test_every_part_has_a_home_and_finds_programs(parts: dict[str, Part]) -> None:
+    assert {part.environment["HOME"] for part in parts.values()} == {"/home/ada"}
+    assert all(part.environment["PATH"].endswith(":/opt/node/bin:/usr/bin") for part in parts.values())
+
+
 def test_all_listen_on_loopback_alone(parts: dict[str, Part]) -> None:
     for name, flags in {"proxy": ["--ip", "--api-ip"], "service": ["--host"], "demo": ["--host"]}.items():
         argv = parts[name].argv
@@ -79,7 +101,8 @@ def test_without_demo_no_demo_institution(options: Options, keys: Keys) -> None:
 
 def test_a_sites_own_client_secret_wins_over_the_demos(options: Options, keys: Keys) -> None:
     plan = plan_for(options, PORTS, keys, Path("node"), {"KIRZL_LAB_UAS_SECRET": "theirs"})
-    assert {part.environment["KIRZL_LAB_UAS_SECRET"] for part in plan.parts} == {"theirs"}
+    told = {part.name: part.environment.get("KIRZL_LAB_UAS_SECRET") for part in plan.parts}
+    assert told == {"prepare": "theirs", "proxy": None, "hub": "theirs", "service": None, "demo": "theirs"}
 
 
 def test_nothing_starts_before_what_it_needs(parts: dict[str, Part]) -> None:

@@ -120,11 +120,13 @@ def test_a_dry_run_changes_nothing(tmp_path: Path, course: Path) -> None:
     assert run("catalog", "apply", *data, *HERE) == (0, "✓ The lab knows this catalogue already.")
 
 
-def test_a_dry_run_needs_a_lab_to_compare_with(tmp_path: Path) -> None:
-    code, said = run("catalog", "apply", "--dry-run", "--data", str(tmp_path / "none"), *HERE)
-    assert code == Exit.CANNOT
-    assert "There is no lab in" in said
+def test_a_dry_run_without_a_lab_tells_everything_as_new(tmp_path: Path) -> None:
+    data = ["--data", str(tmp_path / "none")]
+    foreseen = run_json("catalog", "apply", "--dry-run", *data, *HERE)
     assert not (tmp_path / "none").exists()
+    applied = run_json("catalog", "apply", *data, *HERE)
+    assert foreseen == (0, {**applied[1], "dry_run": True})
+    assert "space-created" in {change["action"] for change in foreseen[1]["changes"]}
 
 
 def test_a_dry_run_leaves_an_older_database_as_it_is(tmp_path: Path) -> None:
@@ -152,6 +154,15 @@ def test_nothing_is_applied_of_a_catalogue_with_mistakes(tmp_path: Path, course:
     assert code == Exit.NO
     assert "nothing was applied" in said and "roster.csv:2" in said
     assert not (tmp_path / "lab").exists()
+
+
+def test_mistakes_stop_apply_with_the_json_that_check_tells(tmp_path: Path, course: Path) -> None:
+    other = ["--hub-config", str(ROOT / "hub_config"), "--courses", str(course)]
+    code, said = run_json("catalog", "apply", "--data", str(tmp_path / "lab"), *other)
+    assert code == said["exit_code"] == Exit.NO
+    assert "nothing was applied" in said["error"]
+    assert said["mistakes"] == run_json("catalog", "check", *other)[1]["mistakes"]
+    assert {"file", "line", "found", "expected", "message"} <= said["mistakes"][0].keys()
 
 
 # -- status and down ---------------------------------------------------------------------------------------------
