@@ -9,7 +9,7 @@ import pytest
 
 from tests.cluster import traces
 from tests.cluster.space import Space, onenode
-from tools.onenode import api, images, paths
+from tools.onenode import api, host, images, paths
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -27,6 +27,7 @@ def before(request: pytest.FixtureRequest) -> traces.Traces:
     """What there was on the machine before the cluster."""
     if not request.config.getoption("--keep-cluster"):
         onenode("down")
+    host.prepare()  # `up` would install what the look needs, nft and ipset, too late; packages stay and are no trace
     return traces.now()
 
 
