@@ -6,6 +6,7 @@ Writes `<page>-<theme>-<width>-<language>.png`. Needs Debian's Chromium.
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from playwright.sync_api import sync_playwright
 
@@ -15,7 +16,12 @@ from tests.look.samples import PAGES
 from tests.look.site import sample_site
 from tests.support.browser import launch
 
-LOOKS = [("light", 1280, "de"), ("dark", 1280, "en"), ("light", 360, "en"), ("dark", 360, "de")]
+LOOKS: list[tuple[Literal["light", "dark"], int, str]] = [
+    ("light", 1280, "de"),
+    ("dark", 1280, "en"),
+    ("light", 360, "en"),
+    ("dark", 360, "de"),
+]
 
 
 def main(folder: Path, pages: list[str]) -> None:

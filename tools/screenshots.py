@@ -3,14 +3,14 @@
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import ViewportSize, sync_playwright
 
 from kirzl_lab.cli.ports import free_port
 from tests.support.browser import launch, log_in
 from tests.support.running_lab import ROOT, lab
 
 IMAGES = ROOT / "docs" / "images"
-SCREEN = {"width": 1100, "height": 760}
+SCREEN: ViewportSize = {"width": 1100, "height": 760}
 
 
 def main() -> None:
