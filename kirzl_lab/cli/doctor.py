@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -15,9 +16,10 @@ from kirzl_lab.cli.exits import Stop
 from kirzl_lab.cli.ports import PUBLIC_PORT, is_free
 from kirzl_lab.cli.processes import best_launcher
 from kirzl_lab.cli.state import Folder, is_held
-from kirzl_lab.spawning import gpu, limits
+from kirzl_lab.spawning import gpu
 
 OLDEST_PYTHON = (3, 11)
+LIMITS_WAIT_S = 60.0
 MODES = {
     "pid-namespace": "the lab runs in a PID namespace; nothing of it outlives it, even when it is killed",
     "plain-processes": "the lab runs as plain processes; what a SIGKILL leaves is ended at the next start",
@@ -95,8 +97,15 @@ def _kept_together() -> Finding:
 
 
 def _limited() -> Finding:
-    mode = limits.describe()
+    mode = _limits_of_a_lab()
     return Finding("limits", ok=mode != "none", found=f"{LIMITS.get(mode, mode)} ({mode})", needed=False)
+
+
+def _limits_of_a_lab() -> str:
+    """What `limits.describe` says where servers are started: in a namespace it may be less than out here."""
+    command = [*best_launcher().prefix, sys.executable, "-P", "-m", "kirzl_lab.spawning.limits"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMITS_WAIT_S).stdout  # noqa: S603 - our own module
+    return said.strip() or "none"
 
 
 def _port() -> Finding:

@@ -95,3 +95,7 @@ def forget_leftovers(data: Path) -> int:
     Call it only while no other lab can run on that data folder.
     """
     return systemd.forget(prefix(data)) + cgroups.forget(prefix(data))
+
+
+if __name__ == "__main__":
+    print(describe())

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from kirzl_lab.cli import background, node
+from kirzl_lab.cli import background, doctor, node
 from kirzl_lab.cli import down as down_module
 from kirzl_lab.cli import up as up_module
 from kirzl_lab.cli.exits import Exit, Stop
 from kirzl_lab.cli.lab import NOBODY, Options
 from kirzl_lab.cli.main import app
+from kirzl_lab.cli.processes import Launcher
 from kirzl_lab.cli.state import Folder, Note, holding, write_note
 
 ROOT = Path(__file__).parents[2]
@@ -321,3 +322,9 @@ def test_doctor_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     code, said = run("doctor", "--data", str(tmp_path))
     assert code == Exit.NO
     assert "✗ proxy: not here" in said and "make env" in said
+
+
+def test_doctor_asks_for_limits_where_servers_are_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "best_launcher", lambda: Launcher("pid-namespace", prefix=("echo", "as seen from")))
+    limits = next(finding for finding in doctor.findings(Folder.at(tmp_path)) if finding.what == "limits")
+    assert limits.found.startswith(f"as seen from {sys.executable}")
