@@ -3,6 +3,7 @@
 They raise `Problem`s; the wiring subclasses them and renders those as pages.
 """
 
+import uuid
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -129,6 +130,19 @@ class LoginCallback(LoginStep):
             await self.authenticator.remember_refusal(authenticator.institution, error, problem)
             raise problem from error
         self.redirect(answer.attempt.next_url or self.home_path)
+
+    def set_login_cookie(self, user: Any) -> None:
+        """JupyterHub's, in a session of its own, unless the browser is this person's already.
+
+        The person before them is logged out, with all that they were let into from this browser: servers, the lab
+        service. Else the next person would find it open.
+        """
+        before = self.get_current_user_cookie()
+        if before is None or before.id != user.id:
+            self.clear_login_cookie()
+            self._session_id = uuid.uuid4().hex
+            self.set_session_cookie()
+        super().set_login_cookie(user)
 
     async def _answer(self, authenticator: InstitutionAuthenticator) -> Answer:
         given = self._given()

@@ -19,7 +19,7 @@ from kirzl_lab.federation.keys import REFETCH_AFTER
 from kirzl_lab.federation.logins import LIFETIME
 from kirzl_lab.store.tables import InstitutionRow, Person
 from tests.federation.conftest import NOW, institution, sign
-from tests.federation.hub import path_of, refusal
+from tests.federation.hub import Browser, path_of, refusal
 from tests.federation.provider import Provider
 from tests.federation.world import World, running_world
 
@@ -197,6 +197,55 @@ async def test_one_browser_two_people_one_after_the_other(world: World) -> None:
     first = await browser.who()
     await browser.get(world.uni.login(await browser.begin("uni"), "second-person"))
     assert await browser.who() not in {first, "nobody"}
+
+
+async def let_in(world: World, browser: Browser) -> str:
+    """A token with which a service let in the person of this browser, as the hub's OAuth gives it."""
+    user = world.hub.app.users[await browser.who()]
+    return str(user.new_api_token(session_id=browser.cookies["jupyterhub-session-id"]))
+
+
+async def works(world: World, token: str) -> bool:
+    response = await world.browser().get("/hub/api/user", Authorization=f"token {token}")
+    return response.code == 200
+
+
+async def test_the_next_person_in_a_browser_finds_nothing_open(world: World) -> None:
+    browser = await world.login("leaves-it-open")
+    program = str(world.hub.app.users[await browser.who()].new_api_token(note="in no browser"))
+    token, session = await let_in(world, browser), browser.cookies["jupyterhub-session-id"]
+    elsewhere = await world.login("leaves-it-open")
+    token_elsewhere = await let_in(world, elsewhere)
+    assert await works(world, token)
+
+    await browser.get(world.uni.login(await browser.begin("uni"), "comes-next"))
+    assert await browser.who() == (await world.person("comes-next")).hub_name
+    assert browser.cookies["jupyterhub-session-id"] != session
+    assert not await works(world, token)
+    assert await works(world, token_elsewhere), "another browser is another session"
+    assert await works(world, program)
+
+    theirs = await let_in(world, browser)
+    assert await works(world, theirs)
+    await browser.get("/hub/logout")
+    assert not await works(world, theirs)
+
+
+async def test_a_second_login_of_the_same_person_closes_nothing(world: World) -> None:
+    browser = await world.login("again")
+    token, session = await let_in(world, browser), browser.cookies["jupyterhub-session-id"]
+    await browser.get(world.uni.login(await browser.begin("uni"), "again"))
+    assert browser.cookies["jupyterhub-session-id"] == session
+    assert await works(world, token)
+
+
+async def test_who_logs_in_where_a_login_was_forgotten_gets_a_session_of_their_own(world: World) -> None:
+    browser = await world.login("forgotten")
+    session = browser.cookies["jupyterhub-session-id"]
+    browser.cookies = {name: value for name, value in browser.cookies.items() if name != "jupyterhub-hub-login"}
+    assert await browser.who() == "nobody"
+    await browser.get(world.uni.login(await browser.begin("uni"), "comes-after"))
+    assert browser.cookies["jupyterhub-session-id"] != session
 
 
 # -- what an institution may say ---------------------------------------------------------------------------------------
