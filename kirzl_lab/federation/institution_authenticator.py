@@ -199,6 +199,8 @@ class InstitutionAuthenticator(OAuthenticator):
     async def _userinfo(self, token_info: Mapping[str, Any], claims: Mapping[str, Any]) -> dict[str, Any]:
         """What userinfo says besides the ID token, about the same person (Core 1.0, section 5.3.2)."""
         wanted = {*self.institution.claims, *NAME_CLAIMS}
+        if "email" in wanted:
+            wanted.add("email_verified")  # an address counts for nothing without it
         if not self.userdata_url or wanted <= claims.keys():
             return {}
         try:

@@ -279,6 +279,27 @@ async def test_an_institution_cannot_speak_for_another_ones_people(world: World)
     assert await world.spaces(await honest.who()) == ["ml-101"]
 
 
+BUT_FOR_THE_ADDRESS = {
+    "matriculation_number": "7",
+    "eduperson_scoped_affiliation": "member@uni.example",
+    "name": "Grace",
+}
+"""What uni's ID tokens may say, so that nothing is left to ask userinfo for but the address and its verification."""
+
+
+async def test_an_address_that_only_userinfo_confirms_counts(world: World) -> None:
+    world.uni.userinfo = {"email": "s4@uni.example", "email_verified": True}
+    browser = await world.login("confirmed-by-userinfo", **BUT_FOR_THE_ADDRESS, email="s4@uni.example")
+    assert await world.spaces(await browser.who()) == ["ml-101"]
+
+
+async def test_userinfo_does_not_confirm_the_id_tokens_address(world: World) -> None:
+    world.uni.userinfo = {"email": "own@uni.example", "email_verified": True}
+    browser = await world.login("confirmed-another", **BUT_FOR_THE_ADDRESS, email="s5@uni.example")
+    assert world.uni.asked.count("/userinfo") == 1
+    assert await world.spaces(await browser.who()) == []
+
+
 async def test_what_was_dropped_is_told_in_the_audit_without_its_value(world: World) -> None:
     before = len(await world.audit())
     await world.login("dropped", email="s3@uni.example", email_verified=False)
