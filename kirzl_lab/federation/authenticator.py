@@ -35,7 +35,7 @@ from kirzl_lab.store.database import Store
 
 EXPIRED = frozenset({Reason.NOT_BEGUN, Reason.OTHER_INSTITUTION, Reason.OTHER_BROWSER})
 
-ANYBODYS = frozenset({Reason.NOT_BEGUN, Reason.REPEATED_PARAMETER})
+ANYBODYS = frozenset({Reason.NOT_BEGUN})
 
 HUB_NAME = re.compile(r"[a-z][a-z0-9]{8,}")
 

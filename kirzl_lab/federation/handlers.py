@@ -145,10 +145,13 @@ class LoginCallback(LoginStep):
         super().set_login_cookie(user)
 
     async def _answer(self, authenticator: InstitutionAuthenticator) -> Answer:
-        given = self._given()
         name = authenticator.institution.name
         # First of all, so that a state is used up whatever else is wrong with the answer.
-        attempt = self.authenticator.attempts.take(given.get("state", ""), name, self.get_cookie(self.browser_cookie))
+        states = self.get_query_arguments("state", strip=False)
+        for more in states[1:]:
+            self.authenticator.attempts.drop(more)
+        attempt = self.authenticator.attempts.take("".join(states[:1]), name, self.get_cookie(self.browser_cookie))
+        given = self._given()
         authenticator.check_issuer_parameter(await authenticator.ready(), given.get("iss"))
         if "error" in given:
             title = authenticator.institution.title.in_language(self.reader_language)

@@ -582,6 +582,25 @@ async def test_a_repeated_parameter(world: World) -> None:
     response = await browser.get(f"{answer}&code=other")
     assert refusal(response) == (403, "token-refused")
     assert "parameter-repeated" in response.body.decode()
+    assert refusal(await browser.get(answer)) == (400, "login-expired"), "the state was used up"
+
+
+async def test_states_in_one_answer_are_all_used_up(world: World) -> None:
+    browser = world.browser()
+    first, second = [world.uni.login(await browser.begin("uni"), "states") for _ in range(2)]
+    (other,) = parse_qs(urlsplit(second).query)["state"]
+    response = await browser.get(f"{first}&state={other}")
+    assert refusal(response) == (403, "token-refused")
+    assert "parameter-repeated" in response.body.decode()
+    for answer in (first, second):
+        assert refusal(await browser.get(answer)) == (400, "login-expired")
+
+
+async def test_a_repeated_parameter_of_no_login_is_not_for_the_audit(world: World) -> None:
+    before = len(await world.audit())
+    for query in ("code=1&code=2", "state=x&state=y", "state=x&code=1&code=2"):
+        assert refusal(await world.browser().get(f"/hub/callback/uni?{query}")) == (400, "login-expired")
+    assert await world.audit(before) == []
 
 
 @pytest.mark.parametrize(
