@@ -364,6 +364,22 @@ def _userinfo_of_somebody_else(provider: Provider, keys: dict[str, Key]) -> None
     provider.userinfo = {"sub": "lecturer", "matriculation_number": "1000004"}
 
 
+def _userinfo_of_1_mb(provider: Provider, keys: dict[str, Key]) -> None:
+    provider.userinfo = {"groups": ["x" * 1000] * 1000}
+
+
+def _error_of_1_mb(provider: Provider, keys: dict[str, Key]) -> None:
+    provider.change_error = lambda error: error | {"error_description": "x" * 1_000_000}
+    provider.codes = Forgetful()
+
+
+class Forgetful(dict[str, dict[str, Any]]):
+    """An institution that knows no code that it gave."""
+
+    def pop(self, *_: Any) -> Any:
+        return None
+
+
 SECONDS = int(NOW.timestamp())
 
 ATTACKS: dict[str, tuple[str, Attack]] = {
@@ -386,7 +402,10 @@ ATTACKS: dict[str, tuple[str, Attack]] = {
     "long subject": ("subject", _says(sub="x" * 256)),
     "no subject": ("subject", _says(sub=None)),
     "claims of 100 kB": ("too-large", _says(groups=["x" * 1000] * 100)),
-    "claims of 1 MB": ("institution-unreachable", _says(groups=["x" * 1000] * 1000)),
+    "claims of 1 MB": ("too-large", _says(groups=["x" * 1000] * 1000)),
+    "userinfo of 1 MB": ("too-large", _userinfo_of_1_mb),
+    "1 MB in the error's place": ("code-refused", _error_of_1_mb),
+    "claims of 3 MB": ("institution-unreachable", _says(groups=["x" * 1000] * 3000)),
     "a claim twice": ("id-token-malformed", _twice),
     "access token of somebody else": ("at-hash", _says(at_hash="A" * 22)),
     "userinfo of somebody else": ("userinfo-subject", _userinfo_of_somebody_else),
