@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
-from tornado.httpclient import AsyncHTTPClient, HTTPClientError
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPResponse
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from kirzl_lab.federation.addresses import may_be_asked
@@ -15,6 +15,9 @@ CONNECT_LIMIT_S = 5.0
 ANSWER_LIMIT_S = 5.0
 LARGEST_ANSWER = 256 * 1024
 """In bytes, of a discovery document, a key set, a token response or userinfo, unpacked."""
+LARGEST_READ = 2 * 1024 * 1024
+"""In bytes. An answer between the two is read to its end, so that we can say that it came and was too large; at this
+length the connection is cut, which looks like no answer."""
 MOST_AT_ONCE = 64
 """Requests of the hub to one institution; more wait."""
 
@@ -28,9 +31,20 @@ LIMITS: dict[str, Any] = {
 T = TypeVar("T")
 
 
+class TooLarge(ValueError):  # noqa: N818 - reads as what happened where it is raised
+    """An answer of more than `LARGEST_ANSWER`."""
+
+
 def new_client() -> AsyncHTTPClient:
     """A client of one institution's own, so that a slow one takes no places from the others."""
-    return SimpleAsyncHTTPClient(force_instance=True, max_clients=MOST_AT_ONCE, max_body_size=LARGEST_ANSWER)
+    return SimpleAsyncHTTPClient(force_instance=True, max_clients=MOST_AT_ONCE, max_body_size=LARGEST_READ)
+
+
+def body_of(response: HTTPResponse) -> bytes:
+    """The body of an answer. Raises `TooLarge`."""
+    if len(response.body) > LARGEST_ANSWER:
+        raise TooLarge(f"{len(response.body)} bytes, more than {LARGEST_ANSWER}")
+    return response.body
 
 
 async def get_object(client: AsyncHTTPClient, url: str) -> dict[str, Any]:
@@ -39,7 +53,7 @@ async def get_object(client: AsyncHTTPClient, url: str) -> dict[str, Any]:
         raise Unreachable(f"{url} is neither https nor on loopback")
     try:
         response = await client.fetch(url, headers={"Accept": "application/json"}, **LIMITS)
-        return read_object(response.body)
+        return read_object(body_of(response))
     except (HTTPClientError, OSError, ValueError) as error:
         raise Unreachable(f"{url}: {type(error).__name__} {error}"[:500]) from error
 

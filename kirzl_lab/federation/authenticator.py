@@ -35,7 +35,7 @@ from kirzl_lab.store.database import Store
 
 EXPIRED = frozenset({Reason.NOT_BEGUN, Reason.OTHER_INSTITUTION, Reason.OTHER_BROWSER})
 
-ANYBODYS = frozenset({Reason.NOT_BEGUN, Reason.REPEATED_PARAMETER})
+ANYBODYS = frozenset({Reason.NOT_BEGUN})
 
 HUB_NAME = re.compile(r"[a-z][a-z0-9]{8,}")
 
@@ -58,22 +58,28 @@ class LabAuthenticator(Authenticator):
     login_start: type = handlers.LoginStart
     login_callback: type = handlers.LoginCallback
     logout_page: type = handlers.LogoutPage
+    activity: type = handlers.Activity
 
     @default("enable_auth_state")
     def _enable_auth_state(self) -> bool:
         return True
+
+    @default("auth_refresh_strict")
+    def _auth_refresh_strict(self) -> bool:
+        return True  # a login that has ended takes every token of its person with it; JupyterHub lets tokens live on
 
     @default("any_allow_config")
     def _any_allow_config(self) -> bool:
         return True  # who may log in is decided in `authenticate`
 
     def get_handlers(self, app: Any) -> list[tuple[Any, ...]]:
-        """The addresses of a login, below the hub's prefix."""
+        """The addresses of a login, below the hub's prefix, and the one that outlives a login."""
         return [
             (r"/login", self.login_page),
             (r"/login/([^/]+)", self.login_start),
             (r"/callback/([^/]+)", self.login_callback),
             (r"/logout", self.logout_page),
+            (r"/api/users/([^/]+)/activity", self.activity),
         ]
 
     @cached_property
@@ -133,7 +139,7 @@ class LabAuthenticator(Authenticator):
     # -- staying logged in ------------------------------------------------------------------------------------------
 
     async def refresh_user(self, user: Any, handler: Any = None) -> bool | dict[str, Any]:
-        """Whether the login still holds; False sends the person to the login page.
+        """Whether the login still holds; False sends the person to the login page, and refuses their tokens.
 
         It ends with `session_hours`, when the person is blocked, when the institution is no longer in the catalogue,
         and when the institution takes back the refresh token that it gave. It holds while the lab database or the

@@ -3,9 +3,12 @@
 They raise `Problem`s; the wiring subclasses them and renders those as pages.
 """
 
+import uuid
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
+from jupyterhub.apihandlers.users import ActivityAPIHandler
 from jupyterhub.handlers.base import BaseHandler
 from jupyterhub.handlers.login import LogoutHandler
 from jupyterhub.utils import url_path_join
@@ -23,6 +26,10 @@ CANCELLED = frozenset({"access_denied", "login_required", "interaction_required"
 """Errors (RFC 6749, section 4.1.2.1; Core 1.0, section 3.1.2.6) that say: this person did not go through with it."""
 
 AWAY = frozenset({"server_error", "temporarily_unavailable"})
+
+# JupyterHub 6.1 sets this for requests with a token only, and reads it for every login that has ended: without a value
+# of the class the person would be sent to log in by an AttributeError, with a traceback in the log.
+BaseHandler._token_authenticated = False
 
 
 class LoginStep(BaseHandler):
@@ -124,11 +131,27 @@ class LoginCallback(LoginStep):
             raise problem from error
         self.redirect(answer.attempt.next_url or self.home_path)
 
+    def set_login_cookie(self, user: Any) -> None:
+        """JupyterHub's, in a session of its own, unless the browser is this person's already.
+
+        The person before them is logged out, with all that they were let into from this browser: servers, the lab
+        service. Else the next person would find it open.
+        """
+        before = self.get_current_user_cookie()
+        if before is None or before.id != user.id:
+            self.clear_login_cookie()
+            self._session_id = uuid.uuid4().hex
+            self.set_session_cookie()
+        super().set_login_cookie(user)
+
     async def _answer(self, authenticator: InstitutionAuthenticator) -> Answer:
-        given = self._given()
         name = authenticator.institution.name
         # First of all, so that a state is used up whatever else is wrong with the answer.
-        attempt = self.authenticator.attempts.take(given.get("state", ""), name, self.get_cookie(self.browser_cookie))
+        states = self.get_query_arguments("state", strip=False)
+        for more in states[1:]:
+            self.authenticator.attempts.drop(more)
+        attempt = self.authenticator.attempts.take("".join(states[:1]), name, self.get_cookie(self.browser_cookie))
+        given = self._given()
         authenticator.check_issuer_parameter(await authenticator.ready(), given.get("iss"))
         if "error" in given:
             title = authenticator.institution.title.in_language(self.reader_language)
@@ -167,3 +190,14 @@ class LogoutPage(LogoutHandler):
     async def render_logout_page(self) -> None:
         """`logout.html`, with the address at which the institution's own session can be ended, where it has one."""
         self.finish(await self.render_template("logout.html", viewer=None, end_session_url=self.end_session_url))
+
+
+class Activity(ActivityAPIHandler):
+    """What a running server tells about itself, every few minutes, with its own token."""
+
+    async def refresh_auth(self, user: Any, force: bool = False) -> Any:
+        """The user, also when their login has ended: their server runs on, and an idle one must be seen to be idle.
+
+        Nothing starts by it and nothing is told. Nor is the login looked at: a server would keep one alive for ever.
+        """
+        return user

@@ -161,6 +161,8 @@ class InstitutionAuthenticator(OAuthenticator):
             raise self._sorted(error, Reason.CODE_REFUSED) from None
         except web.HTTPError:
             raise Refused(Reason.BAD_ANSWER) from None
+        except asking.TooLarge:
+            raise Refused(Reason.TOO_LARGE) from None
         except ValueError:
             raise Refused(Reason.BAD_ANSWER) from None
         except OSError as error:
@@ -175,7 +177,7 @@ class InstitutionAuthenticator(OAuthenticator):
     async def fetch(self, req: Any, label: str = "fetching", parse_json: bool = True, **kwargs: Any) -> Any:
         """OAuthenticator's, without logging what the institution sent, and strict about its JSON."""
         response = await self.http_client.fetch(req, **kwargs)
-        return read_object(response.body) if parse_json else response
+        return read_object(asking.body_of(response)) if parse_json else response
 
     # -- ours -------------------------------------------------------------------------------------------------------
 
@@ -199,12 +201,16 @@ class InstitutionAuthenticator(OAuthenticator):
     async def _userinfo(self, token_info: Mapping[str, Any], claims: Mapping[str, Any]) -> dict[str, Any]:
         """What userinfo says besides the ID token, about the same person (Core 1.0, section 5.3.2)."""
         wanted = {*self.institution.claims, *NAME_CLAIMS}
+        if "email" in wanted:
+            wanted.add("email_verified")  # an address counts for nothing without it
         if not self.userdata_url or wanted <= claims.keys():
             return {}
         try:
             userinfo: dict[str, Any] = await self.token_to_user(token_info)
         except HTTPClientError as error:
             raise self._sorted(error, Reason.BAD_ANSWER) from None
+        except asking.TooLarge:
+            raise Refused(Reason.TOO_LARGE) from None
         except ValueError:
             raise Refused(Reason.BAD_ANSWER) from None
         except OSError as error:
@@ -256,7 +262,7 @@ def _refresh_token(token_info: Mapping[str, Any]) -> str | None:
 def _error_word(error: HTTPClientError) -> str:
     """The `error` of an OAuth error answer (RFC 6749, section 5.2) when it is a plain word: fit for a log."""
     try:
-        word = read_object(error.response.body if error.response else b"").get("error")
+        word = read_object(asking.body_of(error.response) if error.response else b"").get("error")
     except ValueError:
         return "no error code"
     return (

@@ -8,8 +8,11 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from kirzl_lab.federation.asking import Shared
+from kirzl_lab.federation.refusals import Unreachable
 
 GOOD_FOR = timedelta(hours=1)
+FAILURE_FOR = timedelta(seconds=5)
+"""How long a failure is remembered, so that a burst of logins does not become a burst of requests."""
 REFETCH_AFTER = timedelta(seconds=30)
 """How old keys must be before an unknown `kid` has them fetched again: nobody can make us ask more often."""
 
@@ -72,20 +75,29 @@ class KeyRing:
         self._shared = Shared(self._fetch)
         self._keys: tuple[Key, ...] = ()
         self._at: datetime | None = None
+        self._failure: tuple[datetime, Unreachable] | None = None
 
     async def keys(self) -> tuple[Key, ...]:
         """The keys. Raises `Unreachable` when they are not known, or too old, and cannot be had."""
-        if self._at is None or self._clock() - self._at >= GOOD_FOR:
-            return await self._shared.get()
-        return self._keys
+        return await self._not_older_than(GOOD_FOR)
 
     async def fresh_keys(self) -> tuple[Key, ...]:
         """The keys, fetched again unless that was done a moment ago: for a token signed with an unknown one."""
-        if self._at is None or self._clock() - self._at >= REFETCH_AFTER:
-            return await self._shared.get()
-        return self._keys
+        return await self._not_older_than(REFETCH_AFTER)
+
+    async def _not_older_than(self, age: timedelta) -> tuple[Key, ...]:
+        now = self._clock()
+        if self._at is not None and now - self._at < age:
+            return self._keys
+        if self._failure is not None and now - self._failure[0] < FAILURE_FOR:
+            raise self._failure[1].with_traceback(None)
+        return await self._shared.get()
 
     async def _fetch(self) -> tuple[Key, ...]:
-        self._keys = usable_keys(await self._fetch_set(), self._algorithm)
-        self._at = self._clock()
+        try:
+            self._keys = usable_keys(await self._fetch_set(), self._algorithm)
+        except Unreachable as failure:
+            self._failure = (self._clock(), failure)
+            raise
+        self._at, self._failure = self._clock(), None
         return self._keys

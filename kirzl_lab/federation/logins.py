@@ -99,6 +99,10 @@ class LoginAttempts:
             raise Refused(Reason.OTHER_BROWSER)
         return attempt
 
+    def drop(self, state: str) -> None:
+        """Use up a state that nobody can be logged in with."""
+        self._forget(state)
+
     def _forget(self, state: str) -> LoginAttempt | None:
         attempt = self._by_state.pop(state, None)
         if attempt is not None:

@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -125,11 +125,12 @@ class Lab:
                 return choice
         except Problem as problem:
             if problem.status in (403, 404) and self._may_audit(hub_name):
-                await self._record(
-                    hub_name,
-                    audit.Action.START_REFUSED,
-                    {"space": request.space, "size": request.size, "problem": problem.slug},
-                )
+                with suppress(LabDatabaseAway):  # a refusal is one, written down or not
+                    await self._record(
+                        hub_name,
+                        audit.Action.START_REFUSED,
+                        {"space": request.space, "size": request.size, "problem": problem.slug},
+                    )
             raise
 
     def _may_audit(self, hub_name: str) -> bool:

@@ -30,8 +30,6 @@ from kirzl_lab.store.members import is_operator, person_called
 AUTHORIZATION = re.compile(r"(?:bearer|token) +([!-~]{1,4000})", re.IGNORECASE)
 """`Bearer` (RFC 6750, 2.1) or JupyterHub's own `token`."""
 
-HUB_SESSION_COOKIE = "jupyterhub-session-id"
-
 
 class Who(StrEnum):
     """Who may use a route."""
@@ -115,7 +113,7 @@ async def find_viewer(request: Request) -> Viewer:
         token = session.token if session else None
     if token is None:
         raise NotLoggedIn()
-    owner = await state.tokens.owner(token, hub_session(request) if session else "")
+    owner = await state.tokens.owner(token)
     if owner is None:
         raise NotLoggedIn()
     if not owner.may_use_service(state.place.service_name):
@@ -136,11 +134,6 @@ def _check_metrics_token(request: Request) -> None:
         raise NotFound()
     if not hmac.compare_digest((_sent_token(request) or "").encode(), expected.encode()):
         raise NotLoggedIn()
-
-
-def hub_session(request: Request) -> str:
-    """The hub's own session cookie of this browser: another one after a logout."""
-    return request.cookies.get(HUB_SESSION_COOKIE, "")
 
 
 def viewer_of(request: Request) -> Viewer:

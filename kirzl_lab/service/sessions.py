@@ -1,7 +1,8 @@
 """What a browser brings along: the encrypted cookies of a login, and how long the hub's word on a token is believed.
 
 Guarantees: a cookie that this service did not make, or made for another purpose or too long ago, says nothing; the
-hub's token never leaves the service readable; a token that the hub revoked is refused after `BELIEVED_S` at the latest.
+hub's token never leaves the service readable; a token that the hub revoked is refused after `BELIEVED_S` at the latest;
+a session ends at once when the hub's session in the same browser does.
 
 The token travels encrypted in the cookie instead of staying in the process's memory, so that a restart of the service
 loses nobody's page and several processes can share the work. The key comes from the service's own hub token: whoever
@@ -30,6 +31,8 @@ BELIEVED_S = 30.0
 """How long the hub's word on whose token it is is believed. Its no is not: a token may be good a moment later."""
 KNOWN_TOKENS = 2000
 SESSION_COOKIE = "kirzl-lab-session"
+HUB_SESSION_COOKIE = "jupyterhub-session-id"
+"""The hub's: another one after a logout, and after a login of somebody else."""
 LOGIN_COOKIE = "kirzl-lab-login-"
 LOGIN_TAKES = timedelta(minutes=10)
 LOGINS_AT_ONCE = 5
@@ -70,15 +73,19 @@ class LoginCookies:
         self._secure = secure
         self._used: OrderedDict[str, None] = OrderedDict()
 
-    def keep_session(self, response: Response, token: str, now: datetime, lasts: timedelta) -> None:
-        """Give the browser a session with a fresh form key."""
-        session = {"token": token, "form_key": secrets.token_urlsafe(24)}
+    def keep_session(
+        self, response: Response, cookies: dict[str, str], token: str, now: datetime, lasts: timedelta
+    ) -> None:
+        """Give the browser a session with a fresh form key; it lasts no longer than the hub's session there."""
+        session = {"token": token, "form_key": secrets.token_urlsafe(24), "hub": _hub_session(cookies)}
         self._set(response, SESSION_COOKIE, self._seal("session", session, now + lasts), None)
 
     def session(self, cookies: dict[str, str], now: datetime) -> Session | None:
         """The browser's session, if it has one."""
         content = self._open("session", cookies.get(SESSION_COOKIE), now)
-        return Session(token=content["token"], form_key=content["form_key"]) if content else None
+        if content is None or content.get("hub") != _hub_session(cookies):
+            return None
+        return Session(token=content["token"], form_key=content["form_key"])
 
     def begin_login(self, response: Response, cookies: dict[str, str], wanted: str, now: datetime) -> Login:
         """A new login, bound to this browser by a cookie of its own."""
@@ -141,13 +148,9 @@ class TokenCache:
         self._clock = clock
         self._answers: OrderedDict[bytes, tuple[float, TokenOwner]] = OrderedDict()
 
-    async def owner(self, token: str, hub_session: str = "") -> TokenOwner | None:
-        """Whose token it is, or None. Raises `HubAway`.
-
-        `hub_session` is the hub's session cookie: it changes with a logout, so that the hub is asked again at once
-        (as JupyterHub's own services do).
-        """
-        key = hashlib.sha256(f"{hub_session}\0{token}".encode("utf-8", "replace")).digest()
+    async def owner(self, token: str) -> TokenOwner | None:
+        """Whose token it is, or None. Raises `HubAway`."""
+        key = hashlib.sha256(token.encode("utf-8", "replace")).digest()
         now = self._clock()
         known = self._answers.get(key)
         if known is not None and known[0] > now:
@@ -175,6 +178,12 @@ def local_path(wanted: str | None, prefix: str) -> str:
     steps = unquote(parts.path).removeprefix(prefix).split("/")
     dull = ".." in steps or "." in steps or "\\" in unquote(parts.path) or steps[0] in ("oauth_callback", "login")
     return wanted if inside and not dull else prefix
+
+
+def _hub_session(cookies: dict[str, str]) -> str:
+    """Which session of the hub this browser is in, as a hash: "" in none."""
+    session = cookies.get(HUB_SESSION_COOKIE)
+    return hashlib.sha256(session.encode("utf-8", "replace")).hexdigest() if session else ""
 
 
 def _login_cookie(state: str) -> str:

@@ -146,10 +146,15 @@ class Browser:
 
     async def get(self, url: str, **headers: str) -> HTTPResponse:
         """What the hub answers; `url` is a path of it, or an address on it."""
+        return await self.ask("GET", url, **headers)
+
+    async def ask(self, method: str, url: str, body: str | None = None, **headers: str) -> HTTPResponse:
+        """What the hub answers to a request of any kind."""
         address = url if url.startswith("http") else self.hub.url + url
         assert address.startswith(self.hub.url)
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        request = HTTPRequest(address, headers={"Cookie": cookie, **headers}, follow_redirects=False)
+        sent = {"Cookie": cookie, **headers}
+        request = HTTPRequest(address, method, headers=sent, body=body, follow_redirects=False)
         response = await self.client.fetch(request, raise_error=False)
         for header in response.headers.get_list("Set-Cookie"):
             self.set_cookies.append(header)

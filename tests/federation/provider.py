@@ -36,6 +36,8 @@ class Provider:
     """What the ID token says instead."""
     change_answer: Change = _as_it_is
     """What the token endpoint answers instead."""
+    change_error: Change = _as_it_is
+    """What it answers to a code or refresh token that it does not take."""
     change_discovery: Change = _as_it_is
     make_token: Callable[[dict[str, Any]], str] | None = None
     broken: dict[str, int] = field(default_factory=dict)
@@ -74,7 +76,7 @@ class Provider:
         fresh = Provider(self.name, self.clock, self.signing, self.published)
         for name in ("claims", "userinfo", "broken", "asked", "posted", "headers", "codes"):
             setattr(self, name, getattr(fresh, name))
-        self.change_claims = self.change_answer = self.change_discovery = _as_it_is
+        self.change_claims = self.change_answer = self.change_error = self.change_discovery = _as_it_is
         self.make_token, self.sends_iss, self.hang = None, True, None
 
     def login(self, authorize_url: str, subject: str, **claims: Any) -> str:
@@ -150,7 +152,7 @@ class _Token(_Answer):
             said = provider.codes.pop(posted["code"], None)
         if said is None:
             self.set_status(400)
-            self.say({"error": "invalid_grant"})
+            self.say(provider.change_error({"error": "invalid_grant"}))
             return
         answer = {
             "access_token": f"access-{said['sub']}",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey, Key, RSAKey
 
-from kirzl_lab.federation.keys import GOOD_FOR, REFETCH_AFTER, KeyRing, usable_keys
+from kirzl_lab.federation.keys import FAILURE_FOR, GOOD_FOR, REFETCH_AFTER, KeyRing, usable_keys
 from kirzl_lab.federation.refusals import Unreachable
 from tests.federation.conftest import Clock
 
@@ -137,9 +137,29 @@ async def test_logins_at_the_same_time_share_one_fetch(ring: KeyRing, published:
     assert published.looks == 1
 
 
-async def test_a_failure_is_not_kept(ring: KeyRing, published: Published) -> None:
+async def test_a_failure_is_remembered_for_a_moment(ring: KeyRing, published: Published, clock: Clock) -> None:
     published.away = True
+    for _ in range(10):
+        with pytest.raises(Unreachable):
+            await ring.keys()
+    assert published.looks == 1
+    published.away = False
+    clock.now += FAILURE_FOR
+    assert await ring.keys()
+    assert published.looks == 2
+
+
+async def test_keys_that_are_known_are_good_while_newer_ones_cannot_be_had(
+    ring: KeyRing, published: Published, clock: Clock
+) -> None:
+    known = await ring.keys()
+    published.away = True
+    clock.now += REFETCH_AFTER
+    for _ in range(10):
+        with pytest.raises(Unreachable):
+            await ring.fresh_keys()
+        assert await ring.keys() == known
+    assert published.looks == 2
+    clock.now += GOOD_FOR
     with pytest.raises(Unreachable):
         await ring.keys()
-    published.away = False
-    assert await ring.keys()

@@ -19,7 +19,7 @@ from kirzl_lab.federation.keys import REFETCH_AFTER
 from kirzl_lab.federation.logins import LIFETIME
 from kirzl_lab.store.tables import InstitutionRow, Person
 from tests.federation.conftest import NOW, institution, sign
-from tests.federation.hub import path_of, refusal
+from tests.federation.hub import Browser, path_of, refusal
 from tests.federation.provider import Provider
 from tests.federation.world import World, running_world
 
@@ -199,6 +199,55 @@ async def test_one_browser_two_people_one_after_the_other(world: World) -> None:
     assert await browser.who() not in {first, "nobody"}
 
 
+async def let_in(world: World, browser: Browser) -> str:
+    """A token with which a service let in the person of this browser, as the hub's OAuth gives it."""
+    user = world.hub.app.users[await browser.who()]
+    return str(user.new_api_token(session_id=browser.cookies["jupyterhub-session-id"]))
+
+
+async def works(world: World, token: str) -> bool:
+    response = await world.browser().get("/hub/api/user", Authorization=f"token {token}")
+    return response.code == 200
+
+
+async def test_the_next_person_in_a_browser_finds_nothing_open(world: World) -> None:
+    browser = await world.login("leaves-it-open")
+    program = str(world.hub.app.users[await browser.who()].new_api_token(note="in no browser"))
+    token, session = await let_in(world, browser), browser.cookies["jupyterhub-session-id"]
+    elsewhere = await world.login("leaves-it-open")
+    token_elsewhere = await let_in(world, elsewhere)
+    assert await works(world, token)
+
+    await browser.get(world.uni.login(await browser.begin("uni"), "comes-next"))
+    assert await browser.who() == (await world.person("comes-next")).hub_name
+    assert browser.cookies["jupyterhub-session-id"] != session
+    assert not await works(world, token)
+    assert await works(world, token_elsewhere), "another browser is another session"
+    assert await works(world, program)
+
+    theirs = await let_in(world, browser)
+    assert await works(world, theirs)
+    await browser.get("/hub/logout")
+    assert not await works(world, theirs)
+
+
+async def test_a_second_login_of_the_same_person_closes_nothing(world: World) -> None:
+    browser = await world.login("again")
+    token, session = await let_in(world, browser), browser.cookies["jupyterhub-session-id"]
+    await browser.get(world.uni.login(await browser.begin("uni"), "again"))
+    assert browser.cookies["jupyterhub-session-id"] == session
+    assert await works(world, token)
+
+
+async def test_who_logs_in_where_a_login_was_forgotten_gets_a_session_of_their_own(world: World) -> None:
+    browser = await world.login("forgotten")
+    session = browser.cookies["jupyterhub-session-id"]
+    browser.cookies = {name: value for name, value in browser.cookies.items() if name != "jupyterhub-hub-login"}
+    assert await browser.who() == "nobody"
+    await browser.get(world.uni.login(await browser.begin("uni"), "comes-after"))
+    assert browser.cookies["jupyterhub-session-id"] != session
+
+
 # -- what an institution may say ---------------------------------------------------------------------------------------
 
 
@@ -228,6 +277,27 @@ async def test_an_institution_cannot_speak_for_another_ones_people(world: World)
     assert await world.spaces(await browser.who()) == []
     honest = await world.login("honest", world.uni, **said)
     assert await world.spaces(await honest.who()) == ["ml-101"]
+
+
+BUT_FOR_THE_ADDRESS = {
+    "matriculation_number": "7",
+    "eduperson_scoped_affiliation": "member@uni.example",
+    "name": "Grace",
+}
+"""What uni's ID tokens may say, so that nothing is left to ask userinfo for but the address and its verification."""
+
+
+async def test_an_address_that_only_userinfo_confirms_counts(world: World) -> None:
+    world.uni.userinfo = {"email": "s4@uni.example", "email_verified": True}
+    browser = await world.login("confirmed-by-userinfo", **BUT_FOR_THE_ADDRESS, email="s4@uni.example")
+    assert await world.spaces(await browser.who()) == ["ml-101"]
+
+
+async def test_userinfo_does_not_confirm_the_id_tokens_address(world: World) -> None:
+    world.uni.userinfo = {"email": "own@uni.example", "email_verified": True}
+    browser = await world.login("confirmed-another", **BUT_FOR_THE_ADDRESS, email="s5@uni.example")
+    assert world.uni.asked.count("/userinfo") == 1
+    assert await world.spaces(await browser.who()) == []
 
 
 async def test_what_was_dropped_is_told_in_the_audit_without_its_value(world: World) -> None:
@@ -294,6 +364,22 @@ def _userinfo_of_somebody_else(provider: Provider, keys: dict[str, Key]) -> None
     provider.userinfo = {"sub": "lecturer", "matriculation_number": "1000004"}
 
 
+def _userinfo_of_1_mb(provider: Provider, keys: dict[str, Key]) -> None:
+    provider.userinfo = {"groups": ["x" * 1000] * 1000}
+
+
+def _error_of_1_mb(provider: Provider, keys: dict[str, Key]) -> None:
+    provider.change_error = lambda error: error | {"error_description": "x" * 1_000_000}
+    provider.codes = Forgetful()
+
+
+class Forgetful(dict[str, dict[str, Any]]):
+    """An institution that knows no code that it gave."""
+
+    def pop(self, *_: Any) -> Any:
+        return None
+
+
 SECONDS = int(NOW.timestamp())
 
 ATTACKS: dict[str, tuple[str, Attack]] = {
@@ -316,7 +402,10 @@ ATTACKS: dict[str, tuple[str, Attack]] = {
     "long subject": ("subject", _says(sub="x" * 256)),
     "no subject": ("subject", _says(sub=None)),
     "claims of 100 kB": ("too-large", _says(groups=["x" * 1000] * 100)),
-    "claims of 1 MB": ("institution-unreachable", _says(groups=["x" * 1000] * 1000)),
+    "claims of 1 MB": ("too-large", _says(groups=["x" * 1000] * 1000)),
+    "userinfo of 1 MB": ("too-large", _userinfo_of_1_mb),
+    "1 MB in the error's place": ("code-refused", _error_of_1_mb),
+    "claims of 3 MB": ("institution-unreachable", _says(groups=["x" * 1000] * 3000)),
     "a claim twice": ("id-token-malformed", _twice),
     "access token of somebody else": ("at-hash", _says(at_hash="A" * 22)),
     "userinfo of somebody else": ("userinfo-subject", _userinfo_of_somebody_else),
@@ -512,6 +601,25 @@ async def test_a_repeated_parameter(world: World) -> None:
     response = await browser.get(f"{answer}&code=other")
     assert refusal(response) == (403, "token-refused")
     assert "parameter-repeated" in response.body.decode()
+    assert refusal(await browser.get(answer)) == (400, "login-expired"), "the state was used up"
+
+
+async def test_states_in_one_answer_are_all_used_up(world: World) -> None:
+    browser = world.browser()
+    first, second = [world.uni.login(await browser.begin("uni"), "states") for _ in range(2)]
+    (other,) = parse_qs(urlsplit(second).query)["state"]
+    response = await browser.get(f"{first}&state={other}")
+    assert refusal(response) == (403, "token-refused")
+    assert "parameter-repeated" in response.body.decode()
+    for answer in (first, second):
+        assert refusal(await browser.get(answer)) == (400, "login-expired")
+
+
+async def test_a_repeated_parameter_of_no_login_is_not_for_the_audit(world: World) -> None:
+    before = len(await world.audit())
+    for query in ("code=1&code=2", "state=x&state=y", "state=x&code=1&code=2"):
+        assert refusal(await world.browser().get(f"/hub/callback/uni?{query}")) == (400, "login-expired")
+    assert await world.audit(before) == []
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,100 @@ async def test_a_login_ends_with_its_hours(world: World) -> None:
     assert await still_in(world, browser)
     world.clock.now += timedelta(seconds=1)
     assert not await still_in(world, browser)
+
+
+def token_of_a_server(user: Any) -> str:
+    """A token as the hub gives it to a person's server ml-101."""
+    if "ml-101" not in user.orm_spawners:
+        user._new_orm_spawner("ml-101", "")
+    own = f"{user.name}/ml-101"
+    scopes = [f"users:activity!user={user.name}", f"access:servers!server={own}"]
+    return str(user.new_api_token(note=f"Server at /user/{own}/", scopes=scopes))
+
+
+async def of_hours_ago(world: World, subject: str) -> None:
+    world.clock.now += timedelta(hours=12, seconds=1)
+
+
+async def of_an_institution_that_left(world: World, subject: str) -> None:
+    del world.hub.authenticator.institutions["uni"]  # type: ignore[attr-defined]
+
+
+async def of_somebody_blocked(world: World, subject: str) -> None:
+    person = await world.person(subject)
+    async with world.store.writing() as session:
+        (await session.get_one(Person, person.id)).blocked_at = NOW
+
+
+async def that_was_taken_back(world: World, subject: str) -> None:
+    world.uni.codes.clear()
+
+
+ENDINGS = [of_hours_ago, of_an_institution_that_left, of_somebody_blocked, that_was_taken_back]
+
+
+@pytest.mark.parametrize("end", ENDINGS)
+async def test_a_login_that_has_ended_takes_every_token_along(
+    world: World, end: Callable[[World, str], Awaitable[None]]
+) -> None:
+    subject = f"tokens-{end.__name__}"
+    give_refresh_tokens(world)
+    browser = await world.login(subject)
+    name = await browser.who()
+    user = world.hub.app.users[name]
+    program = {"Authorization": f"token {user.new_api_token(note='never ends')}"}
+    servers = {"Authorization": f"token {token_of_a_server(user)}"}
+    elsewhere = world.browser()
+    assert (await elsewhere.get("/hub/api/user", **program)).code == 200
+    assert (await elsewhere.get("/hub/api/user", **servers)).code == 200
+
+    await end(world, subject)
+    world.hub.forget_looks()
+    assert (await elsewhere.get("/hub/api/user", **program)).code == 403
+    assert (await elsewhere.get("/hub/api/user", **servers)).code == 403
+    assert (await elsewhere.ask("POST", f"/hub/api/users/{name}/server", "{}", **program)).code == 403
+    assert not user.spawners or not user.spawner.active
+    assert (await elsewhere.ask("POST", f"/hub/api/users/{name}/tokens", "{}", **program)).code == 403
+    assert await browser.who() == "nobody"
+
+
+async def test_a_token_is_good_again_after_the_next_login(world: World) -> None:
+    browser = await world.login("comes-back")
+    program = {"Authorization": f"token {world.hub.app.users[await browser.who()].new_api_token()}"}
+    world.clock.now += timedelta(hours=13)
+    world.hub.forget_looks()
+    assert (await world.browser().get("/hub/api/user", **program)).code == 403
+    await world.login("comes-back")
+    assert (await world.browser().get("/hub/api/user", **program)).code == 200
+
+
+async def test_a_server_tells_what_it_does_after_the_login_has_ended(world: World) -> None:
+    give_refresh_tokens(world)
+    browser = await world.login("server-runs-on")
+    name = await browser.who()
+    user = world.hub.app.users[name]
+    servers = {"Authorization": f"token {token_of_a_server(user)}"}
+    world.clock.now += timedelta(hours=13)
+    world.hub.forget_looks()
+    asked = len(world.uni.posted)
+
+    once = "2020-01-01T00:00:00+00:00"
+    said = json.dumps({"last_activity": once, "servers": {"ml-101": {"last_activity": once}}})
+    answer = await world.browser().ask("POST", f"/hub/api/users/{name}/activity", said, **servers)
+    assert answer.code == 200, answer.body
+    assert user.orm_spawners["ml-101"].last_activity.year == 2020
+    assert len(world.uni.posted) == asked, "the institution is not asked"
+    assert not await still_in(world, browser), "and the login is not alive by it"
+    stranger = {"Authorization": "token made-up"}
+    assert (await world.browser().ask("POST", f"/hub/api/users/{name}/activity", said, **stranger)).code == 403
+
+
+async def test_the_end_of_a_login_is_no_error_of_the_hub(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    browser = await world.login("no-error")
+    world.clock.now += timedelta(hours=13)
+    assert not await still_in(world, browser)
+    assert "stale auth info" in caplog.text
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 async def test_blocking_ends_it(world: World) -> None:

@@ -107,6 +107,25 @@ async def test_refusals_are_audited_and_bind_nothing(lab: Lab) -> None:
     assert (await lab.sight("pfounder")).asserted == {"startups": {"email": ["founder@startups.example"]}}
 
 
+async def test_a_refusal_is_one_also_when_it_cannot_be_written_down(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Away:
+        async def __aenter__(self) -> None:
+            raise OSError("the lab database is away")
+
+        async def __aexit__(self, *_: object) -> None:
+            pass
+
+    await somebody(lab, "pfounder", "startups", {"email": ["founder@startups.example"]})
+    first = iter([lab.store.writing()])
+    monkeypatch.setattr(lab.store, "writing", lambda: next(first, Away()))
+    with pytest.raises(NotAMember):
+        await lab.decide("pfounder", "x", WORK, bind=True)
+    with pytest.raises(LabDatabaseAway):
+        await lab.decide("pfounder", "x", WORK, bind=True)
+    monkeypatch.undo()
+    assert await audited(lab) == []
+
+
 async def test_a_name_nobody_knows_opens_nothing(lab: Lab) -> None:
     with pytest.raises(NotAMember):
         await lab.decide("nobody", "x", WORK, bind=True)

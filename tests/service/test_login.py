@@ -58,14 +58,23 @@ async def test_a_logout_at_the_hub_ends_the_session(service: Service) -> None:
 
 
 async def test_a_logout_in_this_browser_ends_the_session_at_once(service: Service) -> None:
-    """The hub gives the browser another session cookie, and the service asks again."""
+    """The hub takes its session cookie back, and the service need not even ask."""
     async with service.client(**PAGE) as client:
         client.cookies.set("jupyterhub-session-id", "before")
         await log_in(client, service.hub, f"session-{STUDENT}", STUDENT)
         assert (await client.get("/services/lab/reference")).status_code == 200
-        del service.hub.tokens[f"session-{STUDENT}"]
         client.cookies.delete("jupyterhub-session-id")
         assert (await client.get("/services/lab/reference")).status_code == 302
+
+
+async def test_somebody_else_who_logs_in_at_the_hub_does_not_inherit_the_session(service: Service) -> None:
+    async with service.client(**PAGE) as client:
+        client.cookies.set("jupyterhub-session-id", "the operator's")
+        await log_in(client, service.hub, f"session-{OPERATOR}", OPERATOR)
+        assert (await client.get(PEOPLE)).status_code == 200
+        client.cookies.set("jupyterhub-session-id", "the student's")
+        await log_in(client, service.hub, f"session-{STUDENT}", STUDENT)
+        assert (await client.get(PEOPLE)).status_code == 403
 
 
 async def test_a_session_ends_with_the_hours_of_the_lab(service: Service) -> None:

@@ -83,6 +83,17 @@ def test_a_login_and_a_logout_at_the_hub(person: LogIn) -> None:
     assert again.url.path.startswith("/hub/login"), again.url
 
 
+def test_the_next_person_in_a_browser_is_not_the_one_before(person: LogIn) -> None:
+    browser = person("uni", "operator")
+    operator = browser.hub_name
+    assert get(browser, "people").status_code == 200
+    browser.login("uni", "student1")
+    assert browser.hub_name != operator
+    assert "operators-only" in get(browser, "people").text
+    browser.http.get(f"{browser.lab_url}/hub/logout")
+    assert get(browser, "people").url.path.startswith("/hub/login")
+
+
 def test_an_operator_stops_a_server_and_blocks_its_person(person: LogIn) -> None:
     student, operator = person("uas", "student2"), person("uni", "operator")
     started = student.start("dl-201", "cpu-medium")

@@ -25,7 +25,7 @@ def jar(response: Response) -> dict[str, str]:
 
 def session_cookie() -> str:
     response = Response()
-    COOKIES.keep_session(response, "the-token", NOW, timedelta(hours=1))
+    COOKIES.keep_session(response, {}, "the-token", NOW, timedelta(hours=1))
     return jar(response)[SESSION_COOKIE]
 
 
@@ -51,6 +51,15 @@ def test_another_key_opens_nothing() -> None:
     assert other.session({SESSION_COOKIE: session_cookie()}, NOW) is None
 
 
+def test_a_session_is_the_hubs_session_of_that_browser() -> None:
+    response, hub = Response(), {"jupyterhub-session-id": "a-session"}
+    COOKIES.keep_session(response, hub, "the-token", NOW, timedelta(hours=1))
+    ours = {SESSION_COOKIE: jar(response)[SESSION_COOKIE]}
+    assert COOKIES.session(ours | hub, NOW) is not None
+    for other in ({}, {"jupyterhub-session-id": ""}, {"jupyterhub-session-id": "another"}):
+        assert COOKIES.session(ours | other, NOW) is None
+
+
 def test_a_cookie_of_one_purpose_is_not_taken_for_another() -> None:
     response = Response()
     login = COOKIES.begin_login(response, {}, PREFIX, NOW)
@@ -62,7 +71,7 @@ def test_a_cookie_of_one_purpose_is_not_taken_for_another() -> None:
 
 def test_cookies_are_secure_where_the_lab_is() -> None:
     response = Response()
-    COOKIES.keep_session(response, "the-token", NOW, timedelta(hours=1))
+    COOKIES.keep_session(response, {}, "the-token", NOW, timedelta(hours=1))
     assert "; Secure" in response.headers["set-cookie"]
 
 

@@ -8,7 +8,6 @@ from fastapi.responses import RedirectResponse
 
 from kirzl_lab.problems import HubAway, LoginNotAccepted, Problem, ScopeMissing
 from kirzl_lab.service import metrics
-from kirzl_lab.service.access import hub_session
 from kirzl_lab.service.sessions import local_path
 from kirzl_lab.service.state import state_of
 
@@ -50,7 +49,7 @@ async def _finish(request: Request, state: str, code: str) -> RedirectResponse:
             "code_verifier": login.verifier,
         }
     )
-    owner = await service.tokens.owner(token, hub_session(request)) if token else None
+    owner = await service.tokens.owner(token) if token else None
     if token is None or owner is None:
         raise LoginNotAccepted()
     if not owner.may_use_service(service.place.service_name):
@@ -59,5 +58,5 @@ async def _finish(request: Request, state: str, code: str) -> RedirectResponse:
     response = RedirectResponse(wanted, status_code=303, headers={"Cache-Control": "no-store"})
     service.cookies.forget_login(response, state)
     lasts = timedelta(hours=service.catalogue.lab.session_hours)
-    service.cookies.keep_session(response, token, now, lasts)
+    service.cookies.keep_session(response, request.cookies, token, now, lasts)
     return response
