@@ -216,7 +216,13 @@ PAGES: dict[str, Page] = {
     ),
     "home-empty": Page(
         "home.html",
-        HOME | {"looked_for": [("Demo University", "email", ["amira@uni.example"]), ("Demo University", "number", [])]},
+        HOME
+        | {
+            "looked_for": [
+                ("Demo University", "email", ["amira@uni.example"], ""),
+                ("Demo University", "number", [], "not sent by the institution"),
+            ]
+        },
     ),
     "spawn-pending": Page(
         "spawn_pending.html", {"spawner": SPAWNER, "progress_url": "/hub/api/users/amira-k7f2/servers/ml-101/progress"}
