@@ -128,6 +128,9 @@ def test_stored_options_are_kept_from_refused_changes_and_judged_again(
     status, message = send(student, "POST", "later", None)
     assert (status, "not a member" in message) == (403, True), message
     assert student.api("GET", f"/users/{student.hub_name}").json()["servers"] == {}, "nothing runs or is on its way"
+    # The handler refuses: it is not the spawner's last look that ends a start on its way.
+    page = student.http.get(f"{student.lab_url}/user/{student.hub_name}/later/lab", headers={"Accept": "text/html"})
+    assert ("This server is not running" in page.text, "did not start" in page.text) == (True, False)
     apply(demo_lab, ROOT / "courses")
     assert student.api("POST", address(student, "later")).status_code in (201, 202)
     model = wait_until(
