@@ -7,7 +7,10 @@ of whoever reads it. No stack traces, no internals.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from datetime import date
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from babel.dates import format_date
 
 
 def _unchanged(message: str) -> str:
@@ -26,6 +29,15 @@ class Phrase:
         return gettext(self.message) % self.fields
 
 
+@runtime_checkable
+class InLanguages(Protocol):
+    """What a site wrote in both languages, as the catalogue's `Text`."""
+
+    def in_language(self, language: str) -> str:
+        """The text in that language."""
+        ...
+
+
 class Problem(Exception):  # noqa: N818 - it is a word of the design, and reads as one where it is raised
     """Something that a person asked for and cannot have, said in words that tell them what to do."""
 
@@ -37,11 +49,19 @@ class Problem(Exception):  # noqa: N818 - it is a word of the design, and reads 
         self.fields = fields
         super().__init__(self.text())
 
-    def text(self, gettext: Callable[[str], str] = _unchanged) -> str:
-        """The sentence in the language that `gettext` speaks, with its fields filled in."""
-        return gettext(self.sentence) % {
-            name: value.text(gettext) if isinstance(value, Phrase) else value for name, value in self.fields.items()
-        }
+    def text(self, gettext: Callable[[str], str] = _unchanged, language: str = "en") -> str:
+        """The sentence with its fields filled in, in `language`, which is the one that `gettext` speaks."""
+        return gettext(self.sentence) % {name: _told(value, gettext, language) for name, value in self.fields.items()}
+
+
+def _told(value: object, gettext: Callable[[str], str], language: str) -> object:
+    if isinstance(value, Phrase):
+        return value.text(gettext)
+    if isinstance(value, InLanguages):
+        return value.in_language(language)
+    if isinstance(value, date):
+        return format_date(value, "long", locale=language)
+    return value
 
 
 # -- opening a space ---------------------------------------------------------------------------------------------
@@ -60,6 +80,26 @@ class BadServerName(Problem):
 class RenameRefused(Problem):
     slug, status = "rename-refused", 400
     sentence = "Servers cannot be renamed: stop this one and start the space again."
+
+
+class AlreadyRunning(Problem):
+    slug, status = "already-running", 400
+    sentence = "Your server “%(server)s” is running already: open it, or stop it first."
+
+
+class StillStopping(Problem):
+    slug, status = "still-stopping", 400
+    sentence = "Your server “%(server)s” is being stopped: try again in a moment."
+
+
+class NoSuchServer(Problem):
+    slug, status = "no-such-server", 404
+    sentence = "There is no server called “%(server)s”: look under My spaces for what you have."
+
+
+class ServerExists(Problem):
+    slug, status = "server-exists", 409
+    sentence = "There is a server called “%(server)s” already: start it, or change its options."
 
 
 class UnknownSpace(Problem):

@@ -54,6 +54,15 @@ class Asserted:
     values: Mapping[str, tuple[str, ...]]
     dropped: tuple[Dropped, ...] = ()
 
+    def why_dropped(self) -> dict[str, list[str]]:
+        """Claim -> the reasons why something sent under it does not count, each once, in their order."""
+        reasons: dict[str, list[str]] = {}
+        for one in self.dropped:
+            known = reasons.setdefault(one.claim, [])
+            if one.why.value not in known:
+                known.append(one.why.value)
+        return reasons
+
 
 def asserted(institution: LoginInstitution, claims: Mapping[str, Any]) -> Asserted:
     """What counts of `claims`, which must come from a verified ID token or its userinfo."""

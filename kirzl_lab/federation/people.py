@@ -42,7 +42,7 @@ async def recognise(
 ) -> Person:
     """The person whose (issuer, subject) this is; made, with a new hub name, at the first login.
 
-    `subject` is compared byte for byte. What the institution `said` is remembered with the identity. Two first logins
+    `subject` is compared byte for byte. What the institution `said`, and why some of it does not count, is remembered with the identity. Two first logins
     in one moment give one person. Raises `PersonBlocked` (who is told to write to `contact`), and
     `UnknownInstitution` when the lab database no longer lets the institution's people in.
     """
@@ -61,6 +61,7 @@ async def recognise(
         raise PersonBlocked(contact=contact)
     identity.institution_name = institution.name
     identity.claims = {claim: list(values) for claim, values in said.values.items()}
+    identity.dropped = said.why_dropped()
     identity.last_login_at = now
     if display_name:
         person.display_name = display_name

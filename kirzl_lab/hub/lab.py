@@ -1,17 +1,18 @@
 """What the hub's process holds, and the decisions for which it asks the lab database."""
 
 import asyncio
+import logging
 import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -33,6 +34,8 @@ from kirzl_lab.store import audit
 from kirzl_lab.store.database import Store
 from kirzl_lab.store.members import Bound, bindings, is_operator, memberships, person_called, space_called
 from kirzl_lab.store.tables import Identity, Person, ServerBinding, Space
+
+LOG = logging.getLogger(__name__)
 
 REFUSALS_A_MINUTE = 20
 """Refused starts of one person that go to the audit; what is more is in the hub's log."""
@@ -58,6 +61,8 @@ class Sight:
     """One for each space of the person, by name."""
     asserted: Mapping[str, Mapping[str, list[str]]]
     """Institution -> claim -> values: what was looked for in the rosters."""
+    dropped: Mapping[str, Mapping[str, list[str]]]
+    """Institution -> claim -> why something that it sent was not looked for."""
     lost: tuple[Lost, ...] = ()
     """What they could open once, and a server's name of theirs still means."""
 
@@ -125,13 +130,17 @@ class Lab:
                 return choice
         except Problem as problem:
             if problem.status in (403, 404) and self._may_audit(hub_name):
-                with suppress(LabDatabaseAway):  # a refusal is one, written down or not
-                    await self._record(
-                        hub_name,
-                        audit.Action.START_REFUSED,
-                        {"space": request.space, "size": request.size, "problem": problem.slug},
-                    )
+                await self._remember_refusal(hub_name, request, problem)
             raise
+
+    async def _remember_refusal(self, hub_name: str, request: Request, problem: Problem) -> None:
+        """A refused start for the audit; the refusal stands when that cannot be written."""
+        detail = {"space": request.space, "size": request.size, "problem": problem.slug}
+        try:
+            async with self.writing() as session:
+                await self._record(session, hub_name, audit.Action.START_REFUSED, detail)
+        except LabDatabaseAway:
+            LOG.warning("A refused start is not in the audit: no answer from the database")
 
     def _may_audit(self, hub_name: str) -> bool:
         """Whether one more refusal of this person goes to the audit: it must not grow as fast as somebody can ask."""
@@ -143,13 +152,22 @@ class Lab:
         return True
 
     async def started(self, choice: Choice) -> None:
-        """Remember that a server has started."""
+        """Remember that a server has started, and when."""
         detail = {"server": choice.server_name, "size": choice.size_name, "purpose": choice.purpose}
-        await self._record(choice.hub_name, audit.Action.SERVER_STARTED, detail, space=choice.space)
+        async with self.writing() as session:
+            await self._record(session, choice.hub_name, audit.Action.SERVER_STARTED, detail, space=choice.space)
+            persons = select(Person.id).where(Person.hub_name == choice.hub_name).scalar_subquery()
+            await session.execute(
+                update(ServerBinding)
+                .where(ServerBinding.person_id == persons, ServerBinding.server_name == choice.server_name)
+                .values(last_start_at=self.clock())
+            )
 
     async def stopped(self, hub_name: str, server_name: str, space: str, *, by: str) -> None:
         """Remember that a server ended; `by` is a hub name, or `hub` when nobody asked for it."""
-        await self._record(hub_name, audit.Action.SERVER_STOPPED, {"server": server_name}, space=space, actor=by)
+        detail = {"server": server_name}
+        async with self.writing() as session:
+            await self._record(session, hub_name, audit.Action.SERVER_STOPPED, detail, space=space, actor=by)
 
     async def _available(self, hub_name: str, request: Request | None = None) -> Availability:
         """What can be had here at this moment, by this person."""
@@ -182,6 +200,7 @@ class Lab:
                 for member in members
             ),
             asserted={identity.institution_name: identity.claims for identity in identities},
+            dropped={identity.institution_name: identity.dropped or {} for identity in identities},
             lost=await lost_by(session, person.hub_name, person.id, self.clock(), self.catalogue.lab.grace_minutes),
         )
 
@@ -195,7 +214,7 @@ class Lab:
         locked = query.with_for_update(key_share=True) if lock else query
         person = (await session.execute(locked)).scalar_one_or_none()
         if person is None:
-            raise NotAMember(space=self.catalogue.lab.title.en)
+            raise NotAMember(space=self.catalogue.lab.title)
         if person.blocked_at is not None:
             raise PersonBlocked(contact=self.catalogue.lab.contact)
         return person
@@ -237,22 +256,19 @@ class Lab:
         query = select(ServerBinding).where(
             ServerBinding.person_id == person.id, ServerBinding.server_name == choice.server_name
         )
-        binding = (await session.execute(query)).scalar_one_or_none()
-        now = self.clock()
-        if binding is None:
+        if (await session.execute(query)).first() is None:
             binding = ServerBinding(
                 person_id=person.id,
                 server_name=choice.server_name,
                 space_id=space.id,
                 purpose=choice.purpose,
-                created_at=now,
+                created_at=self.clock(),
             )
             session.add(binding)
-        binding.last_size = choice.size_name
-        binding.last_start_at = now
 
     async def _record(
         self,
+        session: AsyncSession,
         hub_name: str,
         action: audit.Action,
         detail: dict[str, Any],
@@ -260,18 +276,17 @@ class Lab:
         space: str | None = None,
         actor: str | None = None,
     ) -> None:
-        async with self.writing() as session:
-            person = await person_called(session, hub_name)
-            found = await space_called(session, space or str(detail.get("space")))
-            audit.record(
-                session,
-                at=self.clock(),
-                actor=actor or hub_name,
-                action=action,
-                person_id=person.id if person else None,
-                space_id=found.id if found else None,
-                detail=detail,
-            )
+        person = await person_called(session, hub_name)
+        found = await space_called(session, space or str(detail.get("space")))
+        audit.record(
+            session,
+            at=self.clock(),
+            actor=actor or hub_name,
+            action=action,
+            person_id=person.id if person else None,
+            space_id=found.id if found else None,
+            detail=detail,
+        )
 
 
 @cache

@@ -10,6 +10,7 @@ from tornado import web
 
 from kirzl_lab import logs, metrics
 from kirzl_lab.catalog.models import Text
+from kirzl_lab.federation.handlers import LoginCallback
 from kirzl_lab.hub.lab import Viewer, the_lab
 from kirzl_lab.look import CONTENT_SECURITY, i18n
 from kirzl_lab.problems import LabDatabaseAway, NotFound, Problem, SizeFull
@@ -61,8 +62,17 @@ class LabPage:
             "hub_home_url": url_path_join(self.hub.base_url, "home"),
             "hub_prefix": self.hub.base_url,
             "service_url": url_path_join(self.base_url, "services/lab/"),
-            "page_path": self.request.path,
+            "page_path": self.page_path,
         }
+
+    @property
+    def page_path(self: Any) -> str:
+        """Where a switch of the language leads: to this page, or before it where it cannot be asked for once more."""
+        if isinstance(self, LoginCallback):
+            return str(url_path_join(self.hub.base_url, "login"))
+        if self.request.method != "GET":
+            return str(url_path_join(self.hub.base_url, "home"))
+        return self.request.path + (f"?{self.request.query}" if self.request.query else "")
 
     def send_error(self: Any, status_code: int = 500, **kwargs: Any) -> None:
         """A `Problem` has a status of its own; tornado knows only `HTTPError`'s."""
@@ -98,7 +108,7 @@ class LabPage:
                 sync=True,
                 problem=problem,
                 status_code=problem.status,
-                message=problem.text(gettext),
+                message=problem.text(gettext, self.language),
                 more=(),
                 instead=_instead(problem),
             )

@@ -12,8 +12,19 @@ from kirzl_lab.hub.lab import the_lab
 from kirzl_lab.hub.pages import Refused, count_refusal
 from kirzl_lab.hub.spawner import THE_LAB_SERVICE
 from kirzl_lab.hub.starts import CountedStart
-from kirzl_lab.problems import BadServerName, Problem, RenameRefused
+from kirzl_lab.problems import (
+    AlreadyRunning,
+    BadServerName,
+    NoSuchServer,
+    Problem,
+    RenameRefused,
+    ServerExists,
+    StillStopping,
+)
 from kirzl_lab.spawning.choice import is_server_name
+
+FIELDS = frozenset({"user_options", "display_name"})
+"""What the body of a request for a server may have."""
 
 LONGEST_BODY = 4096
 """In bytes. Three short names and a display name."""
@@ -46,6 +57,9 @@ class ServerAPI(CountedStart, UserServerAPIHandler):
 
     def get_server_json_body(self) -> dict[str, Any]:
         """The body of a PUT or POST; what is wrong with it is told as a sentence."""
+        sent = self.get_json_body()
+        if isinstance(sent, dict) and FIELDS & set(sent) and set(sent) - FIELDS:
+            raise web.HTTPError(400, "The body of a request for a server has user_options, display_name or both.")
         try:
             body: dict[str, Any] = super().get_server_json_body()
         except web.HTTPError as error:
@@ -60,6 +74,8 @@ class ServerAPI(CountedStart, UserServerAPIHandler):
         body = self.get_server_json_body()
         # A server that is there takes its name's place, started or not.
         await self._judge(user_name, server_name, body["user_options"], bind=True)
+        if self._is_there(user_name, server_name):
+            raise Refused(ServerExists(server=server_name))
         await super().put(user_name, server_name)
 
     @needs_scope("start:servers")
@@ -69,13 +85,19 @@ class ServerAPI(CountedStart, UserServerAPIHandler):
         if options is None:
             options = self._stored_options(user_name, server_name)
         await self._judge(user_name, server_name, options, bind=True)
+        if self._is_there(user_name, server_name):
+            spawner = self.find_user(user_name).spawners[server_name]
+            if spawner.ready and await spawner.poll_and_notify() is None:
+                raise Refused(AlreadyRunning(server=server_name))
+            if spawner.pending not in (None, "spawn"):
+                raise Refused(StillStopping(server=server_name))
         await super().post(user_name, server_name)
 
     @needs_scope("start:servers")
     async def patch(self, user_name: str, server_name: str = "") -> None:
         """Change the options of a stopped server. Servers are never renamed: their names are bound to a meaning."""
         body = self.get_json_body()
-        if not isinstance(body, dict) or not body or set(body) - {"name", "display_name", "user_options"}:
+        if not isinstance(body, dict) or not body or set(body) - {"name", *FIELDS}:
             raise web.HTTPError(400, "The body of a PATCH is an object with user_options, display_name or both.")
         if "name" in body:
             raise Refused(RenameRefused())
@@ -83,16 +105,30 @@ class ServerAPI(CountedStart, UserServerAPIHandler):
             raise web.HTTPError(400, "display_name must be a string.")
         if "user_options" in body:
             await self._judge(user_name, server_name, body["user_options"], bind=False)
+        if not is_server_name(server_name):
+            raise Refused(BadServerName())
+        if not self._is_there(user_name, server_name):
+            raise Refused(NoSuchServer(server=server_name))
+        if self.find_user(user_name).spawners[server_name].active:
+            raise Refused(AlreadyRunning(server=server_name))
         await super().patch(user_name, server_name)
 
     @needs_scope("delete:servers")
     async def delete(self, user_name: str, server_name: str = "") -> None:
         """Stop a server; the audit will say who asked for it."""
-        user = self.find_user(user_name)
-        if user is not None and server_name in user.orm_spawners:
+        if self._is_there(user_name, server_name):
             asker = self.current_user
-            user.spawners[server_name].ended_by = THE_LAB_SERVICE if asker.kind == "service" else asker.name
+            spawner = self.find_user(user_name).spawners[server_name]
+            spawner.ended_by = THE_LAB_SERVICE if asker.kind == "service" else asker.name
+        elif server_name:
+            raise Refused(NoSuchServer(server=server_name))
         await super().delete(user_name, server_name)
+
+    def _is_there(self, user_name: str, server_name: str) -> bool:
+        user = self.find_user(user_name)
+        if user is None:
+            raise web.HTTPError(404)
+        return server_name in user.orm_spawners
 
     def _stored_options(self, user_name: str, server_name: str) -> Any:
         user = self.find_user(user_name)

@@ -1,7 +1,7 @@
 """My spaces: what a person may open, what runs, and starting and stopping it. It is the hub's home page."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,13 +12,22 @@ from jupyterhub.utils import url_path_join
 from tornado import web
 
 from kirzl_lab.catalog.models import Size
+from kirzl_lab.federation.claims import Why
 from kirzl_lab.hub.lab import Sight, the_lab
 from kirzl_lab.hub.pages import LabPage
 from kirzl_lab.hub.starts import CountedStart
 from kirzl_lab.look import i18n
-from kirzl_lab.problems import SpaceNotOpen
 from kirzl_lab.spawning import last_words, limits
-from kirzl_lab.spawning.choice import PURPOSES, STAFF, Facts, SpaceFacts, is_open, parse_options, server_name_for
+from kirzl_lab.spawning.choice import (
+    PURPOSES,
+    STAFF,
+    Facts,
+    SpaceFacts,
+    is_open,
+    not_open,
+    parse_options,
+    server_name_for,
+)
 from kirzl_lab.store.lost import Reason
 
 CANCEL_LIMIT_S = 10.0
@@ -115,7 +124,7 @@ class MySpaces(LabPage, BaseHandler):
             "home.html",
             spaces=[self._card(facts, gettext) for facts in sight.facts if facts.space is not None],
             farewells=list(self._farewells(sight)),
-            looked_for=list(self._looked_for(sight)),
+            looked_for=list(self._looked_for(sight, gettext)),
             # In a cluster every server is kept to its size: nothing to say.
             limits_note=limits_note(limits.describe(), gettext) if the_lab().site is None else None,
         )
@@ -209,7 +218,7 @@ class MySpaces(LabPage, BaseHandler):
     def _opens(self, facts: Facts, space: SpaceFacts, gettext: Gettext) -> str | None:
         if facts.role in STAFF or is_open(space, facts.today):
             return None
-        return SpaceNotOpen(space=space.name, starts=space.starts or "…", ends=space.ends or "…").text(gettext)
+        return not_open(space).text(gettext, self.language)
 
     def _last_end(self, facts: Facts, space: SpaceFacts, gettext: Gettext) -> str | None:
         """Why the last server ended by itself; JupyterHub keeps it with what the spawner asked it to remember."""
@@ -217,12 +226,17 @@ class MySpaces(LabPage, BaseHandler):
         reason = last_words.remembered(spawner.state) if spawner is not None else None
         return reason.text(gettext) if reason else None
 
-    def _looked_for(self, sight: Sight) -> Iterator[tuple[str, str, list[str]]]:
+    def _looked_for(self, sight: Sight, gettext: Gettext) -> Iterator[tuple[str, str, list[str], str]]:
         for name, claims in sight.asserted.items():
             institution = the_lab().catalogue.institutions.get(name)
             title = institution.title.in_language(self.language) if institution else name
             for claim in institution.claims if institution else ():
-                yield title, claim, list(claims.get(claim, ()))
+                yield (
+                    title,
+                    claim,
+                    list(claims.get(claim, ())),
+                    not_counted(sight.dropped[name].get(claim, ()), gettext),
+                )
 
 
 class Start(CountedStart, LabPage, SpawnHandler):
@@ -278,6 +292,17 @@ class Stop(LabPage, BaseHandler):
         if not spawner.pending and spawner.ready:
             spawner.ended_by = user_name
             await self.stop_single_user(user, server_name)
+
+
+def not_counted(reasons: Sequence[str], gettext: Gettext) -> str:
+    """Why nothing that the institution sent under a claim counts; `reasons` are those of `federation.claims.Why`."""
+    if not reasons:
+        return gettext("not sent by the institution")
+    if Why.NOT_VERIFIED in reasons:
+        return gettext("sent, but not confirmed by the institution: it does not count")
+    if Why.OTHER_DOMAIN in reasons:
+        return gettext("sent, but of a domain that is not the institution's: it does not count")
+    return gettext("sent, but not in a form that counts")
 
 
 def limits_note(kind: str, gettext: Gettext) -> str:

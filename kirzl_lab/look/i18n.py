@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from babel.dates import format_date, format_datetime
 from babel.messages.mofile import write_mo
@@ -19,6 +19,8 @@ from jinja2 import Environment, pass_context
 from jinja2.ext import InternationalizationExtension
 from jinja2.runtime import Context
 from markupsafe import Markup
+
+from kirzl_lab.problems import InLanguages
 
 LANGUAGES = ("de", "en")
 COOKIE = "kirzl-lab-language"
@@ -38,15 +40,6 @@ class Words(Translations):
     ) -> str:
         """The sentence for that many; `%(num)s` is filled in."""
         return _filled(super().ngettext(singular, plural, number), {"num": number} | fields)
-
-
-@runtime_checkable
-class InLanguages(Protocol):
-    """What a site wrote in both languages, as the catalogue's `Text`."""
-
-    def in_language(self, language: str) -> str:
-        """The text in that language."""
-        ...
 
 
 def pick(cookie: str | None, accept_language: str | None) -> str:

@@ -145,7 +145,7 @@ async def _viewer(state: ServiceState, hub_name: str, session: Session | None, *
     async with state.reading() as database:
         person = await person_called(database, hub_name)
         if person is None:
-            raise NotAMember(space=state.catalogue.lab.title.en)
+            raise NotAMember(space=state.catalogue.lab.title)
         if person.blocked_at is not None:
             raise PersonBlocked(contact=state.catalogue.lab.contact)
         return Viewer(

@@ -74,7 +74,7 @@ async def tell(request: Request, problem: Problem, headers: dict[str, str] | Non
         type=f"{state_of(request).place.prefix}reference#problem-{problem.slug}",
         title=problem.slug.replace("-", " ").capitalize(),
         status=problem.status,
-        detail=problem.text(words_of(request).gettext),
+        detail=problem.text(words_of(request).gettext, language_of(request)),
         slug=problem.slug,
     )
     headers["Content-Language"] = language_of(request)

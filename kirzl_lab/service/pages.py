@@ -57,12 +57,12 @@ def page(
             lab=state.catalogue.lab,
             viewer=getattr(request.state, "viewer", None),
             nav_active=nav,
-            page_path=request.url.path,
+            page_path=_page_path(request, state.place.prefix),
             hub_prefix=state.place.hub_prefix,
             hub_home_url=f"{state.place.hub_prefix}home",
             service_url=state.place.prefix,
             lab_static=f"{state.place.hub_prefix}lab-static/",
-            message=_message(words),
+            message=_message(words, language_of(request)),
             with_query=with_query,
             **names,
         )
@@ -86,8 +86,15 @@ def _templates() -> Environment:
     )
 
 
-def _message(words: i18n.Words) -> Any:
+def _message(words: i18n.Words, language: str) -> Any:
     def message(problem: Problem) -> str:
-        return problem.text(words.gettext)
+        return problem.text(words.gettext, language)
 
     return message
+
+
+def _page_path(request: Request, prefix: str) -> str:
+    """Where a switch of the language leads: to this page, or to the front where it cannot be asked for once more."""
+    if request.method != "GET" or request.url.path == f"{prefix}oauth_callback":
+        return prefix
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")

@@ -248,6 +248,11 @@ def is_open(space: SpaceFacts, today: date) -> bool:
     return not (space.starts and today < space.starts) and not (space.ends and today > space.ends)
 
 
+def not_open(space: SpaceFacts) -> SpaceNotOpen:
+    """The problem that students may not open the space today."""
+    return SpaceNotOpen(space=space.title, starts=space.starts or "…", ends=space.ends or "…")
+
+
 def is_server_name(name: str) -> bool:
     """Whether JupyterHub takes `name` for a named server; the empty name of the default server is none."""
     return len(name) <= SERVER_NAME_LENGTH and SERVER_NAME.fullmatch(name) is not None
@@ -272,7 +277,7 @@ def _candidates(space: str, purpose: Purpose) -> Iterator[str]:
 
 def _must_be_open(space: SpaceFacts, today: date) -> None:
     if not is_open(space, today):
-        raise SpaceNotOpen(space=space.name, starts=space.starts or "…", ends=space.ends or "…")
+        raise not_open(space)
 
 
 def _must_be_its_name(bindings: Sequence[Binding], server_name: str, request: Request) -> None:

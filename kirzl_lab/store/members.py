@@ -34,7 +34,6 @@ class Bound:
     server_name: str
     space: str
     purpose: str
-    last_size: str | None
 
 
 async def person_called(session: AsyncSession, hub_name: str) -> Person | None:
@@ -80,7 +79,7 @@ async def space_called(session: AsyncSession, name: str | None) -> Space | None:
 async def bindings(session: AsyncSession, person_id: int) -> list[Bound]:
     """What each of a person's server names means, by name."""
     query = (
-        select(ServerBinding.server_name, Space.name, ServerBinding.purpose, ServerBinding.last_size)
+        select(ServerBinding.server_name, Space.name, ServerBinding.purpose)
         .join(Space, Space.id == ServerBinding.space_id)
         .where(ServerBinding.person_id == person_id)
         .order_by(ServerBinding.server_name)

@@ -116,6 +116,8 @@ class Identity(Base):
     """Compared byte for byte: OpenID Connect subjects are case-sensitive (Core 1.0, section 2)."""
     claims: Mapped[dict[str, Any]]
     """Claim -> list of values that passed the institution's scopes; what roster rows are compared with."""
+    dropped: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """Claim -> why what was sent did not count (`federation.claims.Why`); never the values. None until the next login, for those from before."""
     created_at: Mapped[datetime]
     last_login_at: Mapped[datetime]
 
@@ -210,9 +212,9 @@ class ServerBinding(Base):
     server_name: Mapped[str] = mapped_column(Line(30))
     space_id: Mapped[int] = mapped_column(ForeignKey("spaces.id"), index=True)
     purpose: Mapped[str] = mapped_column(Line(20))
-    last_size: Mapped[str | None] = mapped_column(Line(24))
     created_at: Mapped[datetime]
     last_start_at: Mapped[datetime | None]
+    """Of the last start that worked."""
 
 
 class AuditEntry(Base):

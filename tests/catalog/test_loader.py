@@ -21,7 +21,7 @@ def test_the_samples_are_a_catalogue() -> None:
     for course in catalogue.courses.values():
         assert course.file.starts is None and course.file.ends is None, "the samples are always open"
     assert {row.role for row in catalogue.courses["ml-101"].roster} == {Role.INSTRUCTOR, Role.ASSISTANT, Role.STUDENT}
-    assert catalogue.courses["dl-201"].file.default_size == "cpu-medium"
+    assert catalogue.courses["dl-201"].file.default_size == "gpu-slice"
 
 
 def test_a_good_site_says_what_was_written(site: Site) -> None:

@@ -12,12 +12,13 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 import pytest
 import pytest_asyncio
 from joserfc.jwk import Key
+from sqlalchemy import select
 
 from kirzl_lab.catalog.models import Text
 from kirzl_lab.federation import asking
 from kirzl_lab.federation.keys import REFETCH_AFTER
 from kirzl_lab.federation.logins import LIFETIME
-from kirzl_lab.store.tables import InstitutionRow, Person
+from kirzl_lab.store.tables import Identity, InstitutionRow, Person
 from tests.federation.conftest import NOW, institution, sign
 from tests.federation.hub import Browser, path_of, refusal
 from tests.federation.provider import Provider
@@ -302,9 +303,19 @@ async def test_userinfo_does_not_confirm_the_id_tokens_address(world: World) -> 
 
 async def test_what_was_dropped_is_told_in_the_audit_without_its_value(world: World) -> None:
     before = len(await world.audit())
-    await world.login("dropped", email="s3@uni.example", email_verified=False)
+    browser = await world.login("dropped", email="s3@uni.example", email_verified=False)
     *_, (_, action, detail) = await world.audit(before)
     assert (action, detail) == ("login", {"dropped": ["email: email-not-verified"]})
+    person = await world.person("dropped")
+    assert await dropped_of(world, person) == {"email": ["email-not-verified"]}
+    assert await browser.who() == person.hub_name
+    await world.login("dropped", email="s3@uni.example", email_verified=True)
+    assert await dropped_of(world, person) == {}
+
+
+async def dropped_of(world: World, person: Person) -> dict[str, list[str]] | None:
+    async with world.store.reading() as session:
+        return (await session.scalars(select(Identity.dropped).where(Identity.person_id == person.id))).one()
 
 
 # -- attacks on the ID token -------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from sqlalchemy import select, update
 from kirzl_lab.catalog.loader import load
 from kirzl_lab.catalog.models import RosterRow
 from kirzl_lab.hub.lab import Lab
+from kirzl_lab.hub.pages import Refused
+from kirzl_lab.hub.spawner import LaptopHubSpawner
 from kirzl_lab.problems import (
     LabDatabaseAway,
     NameTaken,
@@ -73,6 +76,11 @@ async def somebody(lab: Lab, hub_name: str, institution: str, claims: dict[str, 
 STUDENT = {"matriculation_number": ["1000002"], "email": ["student2@uni.example"]}
 
 
+async def last_starts(lab: Lab) -> list[datetime | None]:
+    async with lab.store.reading() as session:
+        return list(await session.scalars(select(ServerBinding.last_start_at)))
+
+
 async def audited(lab: Lab) -> list[str]:
     async with lab.store.reading() as session:
         rows = await session.scalars(select(AuditEntry.action).where(AuditEntry.actor != "catalogue"))
@@ -107,23 +115,23 @@ async def test_refusals_are_audited_and_bind_nothing(lab: Lab) -> None:
     assert (await lab.sight("pfounder")).asserted == {"startups": {"email": ["founder@startups.example"]}}
 
 
-async def test_a_refusal_is_one_also_when_it_cannot_be_written_down(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Away:
-        async def __aenter__(self) -> None:
-            raise OSError("the lab database is away")
-
-        async def __aexit__(self, *_: object) -> None:
-            pass
-
+async def test_a_refusal_stands_when_the_audit_cannot_be_written(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     await somebody(lab, "pfounder", "startups", {"email": ["founder@startups.example"]})
-    first = iter([lab.store.writing()])
-    monkeypatch.setattr(lab.store, "writing", lambda: next(first, Away()))
+
+    async def away(*_args: Any, **_kwargs: Any) -> None:
+        raise LabDatabaseAway()
+
+    monkeypatch.setattr(lab, "_record", away)
     with pytest.raises(NotAMember):
         await lab.decide("pfounder", "x", WORK, bind=True)
-    with pytest.raises(LabDatabaseAway):
-        await lab.decide("pfounder", "x", WORK, bind=True)
-    monkeypatch.undo()
-    assert await audited(lab) == []
+
+
+async def test_what_did_not_count_is_seen_with_its_reasons(lab: Lab) -> None:
+    await somebody(lab, "pearly", "uni", {})  # from before reasons were kept
+    assert (await lab.sight("pearly")).dropped == {"uni": {}}
+    async with lab.store.writing() as session:
+        await session.execute(update(Identity).values(dropped={"email": ["email-not-verified"]}))
+    assert (await lab.sight("pearly")).dropped == {"uni": {"email": ["email-not-verified"]}}
 
 
 async def test_a_name_nobody_knows_opens_nothing(lab: Lab) -> None:
@@ -158,6 +166,28 @@ async def test_a_roster_change_counts_at_the_next_click(lab: Lab) -> None:
         await lab.decide("plate", "ml-101", WORK, bind=True)
 
 
+async def test_whoever_is_taken_off_between_click_and_start_gets_no_server(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The spawner's own last look, with a real spawner: nothing of a server is there afterwards."""
+    await somebody(lab, "pstudent", "uni", STUDENT)
+    await lab.decide("pstudent", "mine", WORK, bind=True)
+    monkeypatch.setattr("kirzl_lab.hub.spawner.the_lab", lambda: lab)
+    spawner = LaptopHubSpawner(data_folder=str(tmp_path / "data"), user_options=WORK)
+    spawner.user, spawner.orm_spawner = SimpleNamespace(name="pstudent"), SimpleNamespace(name="mine", server=None)
+    assert (await spawner.decide()).space == "ml-101"
+    course = lab.catalogue.courses["ml-101"]
+    rest = tuple(row for row in course.roster if row.value not in STUDENT["matriculation_number"])
+    without = course.model_copy(update={"roster": rest})
+    changed = lab.catalogue.model_copy(update={"courses": lab.catalogue.courses | {"ml-101": without}})
+    await apply(lab.store, changed, ISSUERS, now=NOW)
+    with pytest.raises(Refused) as refused:
+        await spawner.start()
+    assert (refused.value.status_code, refused.value.problem.slug) == (403, "not-a-member")
+    assert not (tmp_path / "data").exists()
+    assert await audited(lab) == ["roster-bound", "start-refused"]
+
+
 async def test_two_starts_at_once_under_two_names_end_as_one(lab: Lab) -> None:
     await somebody(lab, "pstudent", "uni", STUDENT)
     answers = await asyncio.gather(
@@ -176,7 +206,10 @@ async def test_a_gpu_that_is_not_here_is_a_409_with_its_reason(lab: Lab) -> None
 
 async def test_starts_and_stops_are_audited(lab: Lab) -> None:
     await somebody(lab, "pstudent", "uni", STUDENT)
-    await lab.started(await lab.decide("pstudent", "mine", WORK, bind=True))
+    choice = await lab.decide("pstudent", "mine", WORK, bind=True)
+    assert await last_starts(lab) == [None], "to be judged is not to start"
+    await lab.started(choice)
+    assert await last_starts(lab) == [NOW]
     await lab.stopped("pstudent", "mine", "ml-101", by="hub")
     assert await audited(lab) == ["roster-bound", "server-started", "server-stopped"]
 

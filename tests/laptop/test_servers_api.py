@@ -1,11 +1,14 @@
 """Starting and stopping through JupyterHub's REST API, against a real hub: what is refused, and that it harms nothing."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.people import Person
+from tests.support.running_lab import ROOT, RunningLab, run_command
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.laptop, pytest.mark.slow]
@@ -13,11 +16,25 @@ pytestmark = [pytest.mark.laptop, pytest.mark.slow]
 GOOD = {"space": "ml-101", "purpose": "work", "size": "cpu-small"}
 LogIn = Callable[[str, str], Person]
 
+REFUSED_CHANGES: list[tuple[str, Any, int]] = [
+    ("rename", {"name": "other"}, 400),
+    ("rename and change", {"name": "other", "user_options": GOOD}, 400),
+    ("an unknown field", {"color": "red"}, 400),
+    ("a name that is no text", {"display_name": 1, "user_options": {**GOOD, "size": "cpu-medium"}}, 400),
+    ("change to somebody else's space", {"user_options": {**GOOD, "space": "dl-201"}}, 403),
+    ("change to a preview", {"user_options": {**GOOD, "purpose": "preview"}}, 403),
+    ("change to a size of another space", {"user_options": {**GOOD, "size": "gpu-full"}}, 403),
+    ("change to nonsense", {"user_options": "x"}, 400),
+    ("change to nothing", {"user_options": {}}, 400),
+]
 REFUSED: list[tuple[str, str, str, Any, int]] = [
     ("no options", "POST", "s1", None, 400),
     ("empty options", "POST", "s1", {"user_options": {}}, 400),
     ("options as a list", "POST", "s1", {"user_options": []}, 400),
     ("a body that is a list", "POST", "s1", [1], 400),
+    ("a field beside the options", "POST", "s1", {"user_options": GOOD, "profile": "gpu"}, 400),
+    ("a field beside the options of a new server", "PUT", "s1", {"user_options": GOOD, "name": "x"}, 400),
+    ("a field beside the name of the server", "POST", "s1", {"display_name": "x", **GOOD}, 400),
     ("size is missing", "POST", "s1", {"user_options": {"space": "ml-101", "purpose": "work"}}, 400),
     ("an unknown option", "POST", "s1", {"user_options": {**GOOD, "image": "evil"}}, 400),
     ("a KubeSpawner profile", "POST", "s1", {"user_options": {"profile": "gpu"}}, 400),
@@ -34,10 +51,10 @@ REFUSED: list[tuple[str, str, str, Any, int]] = [
     ("create without options", "PUT", "s1", None, 400),
     ("create in somebody else's space", "PUT", "s1", {"user_options": {**GOOD, "space": "dl-201"}}, 403),
     ("create with an unknown option", "PUT", "s1", {"user_options": {**GOOD, "x": 1}}, 400),
-    ("rename", "PATCH", "s1", {"name": "other"}, 400),
-    ("an unknown field", "PATCH", "s1", {"color": "red"}, 400),
-    ("change to somebody else's space", "PATCH", "s1", {"user_options": {**GOOD, "space": "dl-201"}}, 403),
-    ("change to nonsense", "PATCH", "s1", {"user_options": "x"}, 400),
+    *((case, "PATCH", "s1", body, expected) for case, body, expected in REFUSED_CHANGES),
+    ("change of a server that is not there", "PATCH", "s1", {"user_options": GOOD}, 404),
+    ("a name for the default server", "PATCH", "", {"display_name": "x"}, 400),
+    ("the end of a server that is not there", "DELETE", "s1", None, 404),
 ]
 
 
@@ -73,16 +90,61 @@ def test_one_name_for_each_space_and_purpose(person: LogIn) -> None:
     wait_until(lambda: (student.server("first") or {}).get("ready"), "the first start")
 
 
-def test_stored_options_are_judged_again(person: LogIn) -> None:
+def stored(person: Person, server: str) -> dict[str, Any]:
+    """A server, whether it runs or not, as the hub keeps it."""
+    model: dict[str, Any] = person.api("GET", address(person, server)).raise_for_status().json()
+    return model
+
+
+def apply(lab: RunningLab, courses: Path) -> None:
+    done = run_command("catalog", "apply", "--data", str(lab.data), "--courses", str(courses))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def without_student4(demo_lab: RunningLab, tmp_path: Path) -> Iterator[Path]:
+    """The courses as a site would change them: student4 is no longer in ml-101. Afterwards they are as they were."""
+    courses = tmp_path / "courses"
+    shutil.copytree(ROOT / "courses", courses)
+    roster = courses / "ml-101" / "roster.csv"
+    roster.write_text("".join(line for line in roster.open() if "1000004" not in line))
+    yield courses
+    apply(demo_lab, ROOT / "courses")
+
+
+def test_stored_options_are_kept_from_refused_changes_and_judged_again(
+    person: LogIn, demo_lab: RunningLab, without_student4: Path
+) -> None:
     student = person("uni", "student4")
     assert student.api("PUT", address(student, "later"), json={"user_options": GOOD}).status_code == 201
+    for case, body, expected in REFUSED_CHANGES:
+        status, message = send(student, "PATCH", "later", body)
+        assert status == expected, f"{case}: {status} {message}"
+        kept = stored(student, "later")
+        assert (kept["name"], kept["display_name"], kept["user_options"]) == ("later", "later", GOOD), case
     changed = {**GOOD, "size": "cpu-medium"}
     assert student.api("PATCH", address(student, "later"), json={"user_options": changed}).status_code == 200
+    apply(demo_lab, without_student4)
+    status, message = send(student, "POST", "later", None)
+    assert (status, "not a member" in message) == (403, True), message
+    assert student.api("GET", f"/users/{student.hub_name}").json()["servers"] == {}, "nothing runs or is on its way"
+    # The handler refuses: it is not the spawner's last look that ends a start on its way.
+    page = student.http.get(f"{student.lab_url}/user/{student.hub_name}/later/lab", headers={"Accept": "text/html"})
+    assert ("This server is not running" in page.text, "did not start" in page.text) == (True, False)
+    apply(demo_lab, ROOT / "courses")
     assert student.api("POST", address(student, "later")).status_code in (201, 202)
     model = wait_until(
         lambda: (server := student.server("later")) and server["ready"] and server, "a start with what was stored"
     )
     assert model["user_options"] == changed
+    for case, method, body, expected, words in (
+        ("started twice", "POST", {"user_options": changed}, 400, "“later” is running already"),
+        ("changed while it runs", "PATCH", {"user_options": GOOD}, 400, "“later” is running already"),
+        ("made twice", "PUT", {"user_options": changed}, 409, "“later” already"),
+    ):
+        status, message = send(student, method, "later", body)
+        assert (status, words in message) == (expected, True), f"{case}: {status} {message}"
+    assert stored(student, "later")["ready"]
 
 
 def test_nobody_starts_a_server_for_somebody_else(person: LogIn) -> None:
@@ -110,14 +172,14 @@ def test_spawn_leads_to_my_spaces(person: LogIn, path: str) -> None:
 
 def test_text_that_no_database_can_hold_troubles_nobody_else(person: LogIn) -> None:
     troublemaker, other = person("uni", "student5"), person("uni", "student1")
-    half = {"content": b'{"display_name": "\\ud800", "note": "\\ud800"}'}
-    for method, path in (
-        ("PUT", address(troublemaker, "s1")),
-        ("POST", address(troublemaker, "s1")),
-        ("PATCH", address(troublemaker, "s1")),
-        ("POST", f"/users/{troublemaker.hub_name}/tokens"),
+    name, note = b'{"display_name": "\\ud800"}', b'{"note": "\\ud800"}'
+    for method, path, body in (
+        ("PUT", address(troublemaker, "s1"), name),
+        ("POST", address(troublemaker, "s1"), name),
+        ("PATCH", address(troublemaker, "s1"), name),
+        ("POST", f"/users/{troublemaker.hub_name}/tokens", note),  # JupyterHub's own, which stumbles in its session
     ):
-        assert troublemaker.api(method, path, **half).status_code in (400, 500)
+        assert troublemaker.api(method, path, content=body).status_code == 400, f"{method} {path}"
         assert other.api("GET", "/user").status_code == 200
         assert other.http.get(f"{other.lab_url}/hub/home").url.path == "/hub/home"
 

@@ -196,7 +196,7 @@ PAGES: dict[str, Page] = {
         HOME
         | {
             "spaces": [
-                space(*ML, opens="“ml-101” is open from 2026-12-01 to 2027-03-31."),
+                space(*ML, opens="“Introduction to Machine Learning” is open from December 1, 2026 to March 31, 2027."),
                 space(*DL, sizes=[SIZES[2]], term="", description=""),
             ]
         },
@@ -216,7 +216,13 @@ PAGES: dict[str, Page] = {
     ),
     "home-empty": Page(
         "home.html",
-        HOME | {"looked_for": [("Demo University", "email", ["amira@uni.example"]), ("Demo University", "number", [])]},
+        HOME
+        | {
+            "looked_for": [
+                ("Demo University", "email", ["amira@uni.example"], ""),
+                ("Demo University", "number", [], "not sent by the institution"),
+            ]
+        },
     ),
     "spawn-pending": Page(
         "spawn_pending.html", {"spawner": SPAWNER, "progress_url": "/hub/api/users/amira-k7f2/servers/ml-101/progress"}

@@ -121,7 +121,6 @@ async def fill(store: Store, people: tuple[Login, ...] = PEOPLE) -> None:
                 server_name="ml-101",
                 space_id=space.id,
                 purpose="work",
-                last_size="cpu-small",
                 created_at=NOW - timedelta(hours=1),
             )
         )

@@ -62,13 +62,9 @@ async def test_bindings_tell_what_each_server_name_means(any_store: Store) -> No
     async with any_store.writing() as session:
         ml = (await session.scalars(select(Space.id))).one()
         for name, purpose in (("ml-preview", "preview"), ("ml", "work")):
-            session.add(
-                ServerBinding(
-                    person_id=anna, server_name=name, space_id=ml, purpose=purpose, last_size="small", created_at=NOW
-                )
-            )
+            session.add(ServerBinding(person_id=anna, server_name=name, space_id=ml, purpose=purpose, created_at=NOW))
     async with any_store.reading() as session:
-        assert [(b.server_name, b.space, b.purpose, b.last_size) for b in await bindings(session, anna)] == [
-            ("ml", "ml", "work", "small"),
-            ("ml-preview", "ml", "preview", "small"),
+        assert [(b.server_name, b.space, b.purpose) for b in await bindings(session, anna)] == [
+            ("ml", "ml", "work"),
+            ("ml-preview", "ml", "preview"),
         ]

@@ -30,7 +30,11 @@ async def front(request: Request) -> RedirectResponse:
 
 @router.get("/api/spaces", name="api_spaces", tags=["spaces"], summary="What you may open", **API)
 async def api_spaces(request: Request) -> OwnSpaces:
-    """The spaces of the person whose token it is, by name. Archived ones are left out."""
+    """The spaces of the person whose token it is, by name. Archived ones are left out.
+
+    What a roster has gained since is there as soon as the person opens My spaces or starts something: only the hub
+    binds roster rows.
+    """
     state = state_of(request)
     async with state.reading() as session:
         members = await memberships(session, viewer_of(request).person_id)
