@@ -75,8 +75,10 @@ def look(cluster: Cluster, helm: Helm, chart: str, site: Site) -> Plan:
 def install(cluster: Cluster, helm: Helm, plan: Plan, progress: Progress, *, dry_run: bool = False) -> Installed | None:
     """Do what `look` planned, and wait until the lab answers within the cluster. Raises `Stop`."""
     begun = time.monotonic()
-    helm.clear_pending()
-    if not dry_run:
+    if dry_run:
+        helm.refuse_pending()
+    else:
+        helm.clear_pending()
         make_namespace(cluster)
     with _written(plan.site, plan.on_top) as files:
         progress.now("Helm brings the chart")

@@ -33,12 +33,23 @@ class Site:
         """
         found: Values = {}
         if self.hub_config:
+            self._refuse_both()
             found |= {key: read(self.hub_config / name) for key, name in PARTS.items()}
         if self.courses:
             found["courses"] = {"archive": pack(self.courses)}
         elif archive_there and not given(merged(*map(read, self.files)), "courses", "archive"):
             found["courses"] = {"archive": archive_there}
         return found
+
+    def _refuse_both(self) -> None:
+        """Helm lays values over each other: a size that only a file of values has would stay, and nobody checks it."""
+        for file in self.files:
+            if both := [key for key in PARTS if read(file).get(key)]:
+                raise Stop(
+                    Exit.USAGE,
+                    f"{file} has {' and '.join(both)}, and so has {self.hub_config}: take "
+                    f"{'it' if len(both) == 1 else 'them'} out of the values, or leave out --hub-config.",
+                )
 
 
 def read(file: Path) -> Values:

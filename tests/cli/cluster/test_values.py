@@ -47,10 +47,22 @@ def test_nothing_given_is_changed_by_merging(below: dict[str, Any], above: dict[
 
 
 def test_folders_become_values(tmp_path: Path) -> None:
-    found = Site((ONE_MACHINE,), ROOT / "hub_config", ROOT / "courses").on_top(archive_there=None)
+    own = tmp_path / "own.yaml"
+    own.write_text("publicUrl: http://localhost:8000")
+    found = Site((own,), ROOT / "hub_config", ROOT / "courses").on_top(archive_there=None)
     assert set(found) == {"lab", "sizes", "institutions", "courses"}
     assert found["lab"] == read(ROOT / "hub_config" / "lab.yaml")
     assert courses_in(found["courses"]["archive"]) == ["dl-201", "ml-101"]
+
+
+def test_the_catalogue_is_in_one_place(tmp_path: Path) -> None:
+    # Helm would merge them: a size that a site took out of its folder would live on in its values.
+    own = tmp_path / "own.yaml"
+    own.write_text("sizes: {sizes: {left-over: {cpus: 1}}}\ninstitutions: {}\nlab: {contact: x}")
+    with pytest.raises(Stop, match=r"own\.yaml has lab and sizes, and so has .*hub_config: take them out") as stop:
+        Site((own,), ROOT / "hub_config").on_top(None)
+    assert stop.value.code == Exit.USAGE
+    assert Site((own,)).on_top(None) == {}
 
 
 def test_without_courses_the_lab_keeps_those_that_it_has(tmp_path: Path) -> None:
