@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kirzl_lab.cli.cluster.packing import courses_in, pack
-from kirzl_lab.cli.cluster.values import Site, check, merged, read
+from kirzl_lab.cli.cluster.values import Site, check, merged, read, with_nearest
 from kirzl_lab.cli.exits import Exit, Stop
 
 ROOT = Path(__file__).parents[3]
@@ -93,6 +93,25 @@ def test_every_mistake_stops_before_anything_is_done(change: dict[str, Any], sai
     assert stop.value.code == Exit.NO
     assert any(said in line for line in stop.value.lines)
     assert not any("/tmp" in line for line in stop.value.lines)
+
+
+DEFAULTS = read(ROOT / "helm" / "kirzl-lab" / "values.yaml")
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("- at '/images': additional properties 'pullPolcy', 'x' not allowed", "pullPolicy for pullPolcy?"),
+        ("- at '': additional properties 'publicURL' not allowed", "publicUrl for publicURL?"),
+        ("  - at '/network/dns': additional properties 'port' not allowed", "ports for port?"),
+        ("- at '/hub': additional properties 'replicas' not allowed", None),
+        ("- at '/sizes/sizes/a': additional properties 'gpus' not allowed", None),
+        ("- at '/service/replicas': minimum: got 0, want 1", None),
+    ],
+)
+def test_a_key_that_the_chart_does_not_know_is_answered_with_the_nearest(line: str, meant: str | None) -> None:
+    said = with_nearest(line, DEFAULTS)
+    assert said == (line if meant is None else f"{line} (did you mean {meant})")
 
 
 def test_what_is_no_yaml_is_said_to_be_none(tmp_path: Path) -> None:
