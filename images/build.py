@@ -5,14 +5,13 @@ import os
 import shutil
 import subprocess
 import tempfile
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
-from images import buildah, clients, debian
+from images import about, buildah, clients, debian
 from images.commands import run, succeeds
 from images.keys import debian_key, executable, files_of, key_of
 from images.plan import BY_NAME, DEBIAN, PREFIX, REPOSITORY, Choices, Image
@@ -43,11 +42,6 @@ def cache_folder() -> Path:
     return Path(base).expanduser() / "kirzl-lab" / "images"
 
 
-def version(repository: Path = REPOSITORY) -> str:
-    """The lab's version, from pyproject.toml."""
-    return str(tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
-
-
 def reference(name: str, key: str) -> str:
     """What pods call the image."""
     return f"{PREFIX}/{name}:{key}"
@@ -64,13 +58,11 @@ def described(image: Image, choices: Choices) -> Built:
 
 def labels(image: Image, key: str) -> dict[str, str]:
     """The image's labels (OCI annotations); `revision` is the key of its sources, not a commit: other commits can have the same."""
-    prefix = "org.opencontainers.image."
     return {
-        f"{prefix}title": f"kirzl-lab {image.name}",
-        f"{prefix}description": image.title,
-        f"{prefix}licenses": "BSD-3-Clause",
-        f"{prefix}version": version(),
-        f"{prefix}revision": key,
+        f"{about.PREFIX}title": f"kirzl-lab {image.name}",
+        f"{about.PREFIX}description": image.title,
+        f"{about.PREFIX}revision": key,
+        **about.about(),
     }
 
 
@@ -109,7 +101,7 @@ class Builder:
 
     def push(self, built: Built, registry: str) -> list[str]:
         """Push it to `registry` under its key and the lab's version; returns both names."""
-        targets = [f"{registry.rstrip('/')}/{built.name}:{tag}" for tag in (built.key, version())]
+        targets = [f"{registry.rstrip('/')}/{built.name}:{tag}" for tag in (built.key, about.version())]
         with self._log(f"push-{built.name}") as log:
             if not buildah.has(built.reference):
                 buildah.restore(built.reference, built.archive, log)

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from images.about import about
 from images.plan import BY_NAME, DEBIAN, Choices, Image
 
 LENGTH = 16
@@ -37,14 +38,14 @@ def debian_key(repository: Path) -> str:
 
 
 def key_of(image: Image, choices: Choices, repository: Path) -> str:
-    """The key of `image`, over its parent's key, its build arguments and the content of its files."""
+    """The key of `image`, over its parent's key, its build arguments, the content of its files and what its labels say."""
     if image.parent == DEBIAN:
         parent = choices.base or debian_key(repository)
     else:
         parent = key_of(BY_NAME[image.parent], choices, repository)
     files = {name: _content(path) for name, path in files_of(image, repository)}
     common = {name: _content(repository / name) for name in COMMON}
-    return _digest([image.name, parent, choices.arguments_of(image), files, common])
+    return _digest([image.name, parent, choices.arguments_of(image), files, common, about(repository)])
 
 
 def executable(path: Path) -> bool:

@@ -1,7 +1,7 @@
 """The chart `helm/kirzl-lab` for those who work on it: render it, and write what is generated from it.
 
-`python -m tools.chart` writes the catalogue's schemas into `values.schema.json`, and the golden renders in
-`tests/helm/golden`; tests fail when either is not what it should be.
+`python -m tools.chart` writes the catalogue's schemas and the comments of `values.yaml` into `values.schema.json`, and
+the golden renders in `tests/helm/golden`; tests fail when either is not what it should be.
 """
 
 # ruff: noqa: S603 - it starts helm, which is what it is for
@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,40 @@ def with_catalogue(schema: dict[str, Any]) -> dict[str, Any]:
     return schema | {"$defs": own | dict(sorted(models.items()))}
 
 
+def comments(text: str) -> dict[str, str]:
+    """What stands right above each key of a YAML file of blocks, by the key's path, like hub.storage; only where something does."""
+    found: dict[str, str] = {}
+    above: list[str] = []
+    path: list[tuple[int, str]] = []
+    for line in text.splitlines():
+        words = line.strip()
+        if words.startswith("# ") and not words.startswith("# --"):
+            above.append(words[2:])
+            continue
+        if key := re.match(r"( *)([A-Za-z0-9]+):", line):
+            indent = len(key[1])
+            path = [*(step for step in path if step[0] < indent), (indent, key[2])]
+            if above:
+                found[".".join(name for _, name in path)] = " ".join(above)
+        above = []
+    return found
+
+
+def with_comments(schema: dict[str, Any], told: Mapping[str, str], at: str = "") -> dict[str, Any]:
+    """A schema in which each value is described as its comment describes it."""
+    described = {
+        name: with_comments(
+            part | ({"description": told[f"{at}{name}"]} if f"{at}{name}" in told else {}), told, f"{at}{name}."
+        )
+        for name, part in schema.get("properties", {}).items()
+    }
+    return schema | ({"properties": described} if described else {})
+
+
 def schema_text() -> str:
     """What `values.schema.json` must hold."""
     schema = with_catalogue(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    schema = with_comments(schema, comments((CHART / "values.yaml").read_text(encoding="utf-8")))
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -73,7 +73,7 @@ def markdown() -> str:
         "Made from `kirzl_lab` by `python -m kirzl_lab.cli.metrics_reference`; a test fails when it is out of date.",
         "Hub and lab service tell Prometheus what they do. Both want the lab's token for metrics, as "
         "`Authorization: Bearer ...`: on a laptop it is in `<data>/secrets/metrics_token`, in a cluster under "
-        "`KIRZL_LAB_METRICS_TOKEN` in the Secret `lab-secrets`. The chart makes what the Prometheus operator and "
+        "`KIRZL_LAB_METRICS_TOKEN` in the Secret `lab-metrics`. The chart makes what the Prometheus operator and "
         "Grafana need: see `monitoring` in its values.",
         "No label holds a person, or anything that somebody typed.",
         "## Hub: `/hub/metrics`",

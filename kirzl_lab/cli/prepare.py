@@ -1,7 +1,8 @@
 """What happens before the hub starts: check the catalogue, migrate the lab database, apply the catalogue to it.
 
 Runs as a process of its own (`python -m kirzl_lab.cli.prepare`), so that the supervisor, which lives as long as the
-lab, need not carry what only this needs. Exit code 1: mistakes in the catalogue, each on a line of its own.
+lab, need not carry what only this needs. Exit code 1: mistakes in the catalogue, each on a line of its own. Nothing
+else ends with it: in a cluster every other end is tried again.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import os
 import sqlite3
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -92,8 +94,13 @@ def migrate_when_it_answers(url: str, *, pause: Callable[[float], None] = time.s
             if left == 0 or url.startswith("sqlite"):
                 raise
             if left % 10 == 0:
-                print(f"The lab database does not answer yet ({str(error.orig).strip().splitlines()[0]}).", flush=True)
+                print(f"The lab database does not answer yet ({said_by(error)}).", flush=True)
             pause(1)
+
+
+def said_by(error: OperationalError) -> str:
+    """What the database or its driver said, in one line."""
+    return (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]
 
 
 def prepare(settings: Settings) -> int:
@@ -115,6 +122,12 @@ def prepare(settings: Settings) -> int:
     except (Problem, ValueError) as problem:
         print(problem)
         return Exit.CANNOT
+    except OperationalError as error:
+        print(f"The lab database does not answer ({said_by(error)}): look after it, then try again.")
+        return Exit.FELL_OVER
+    except Exception:  # a mistake of the lab: Python would end with 1, as mistakes in the catalogue do
+        traceback.print_exc()
+        return Exit.FELL_OVER
     print("\n".join(told(changes)) or "The lab knows this catalogue already.")
     if not institutions:
         print(NOBODY)

@@ -25,6 +25,13 @@ def configure_lab(c: Any, public_url: str, site: ClusterSite) -> None:
     c.JupyterHub.spawner_class = "kirzl_lab.hub.cluster_spawner.ClusterHubSpawner"
     c.KubeSpawner.namespace = site.namespace
     c.KubeSpawner.start_timeout = START_S
+    # Only what is given: in another chart's hub these are that chart's to say.
+    if site.server_node_selector:
+        c.KubeSpawner.node_selector = dict(site.server_node_selector)
+    if site.server_tolerations:
+        c.KubeSpawner.tolerations = [each.model_dump(exclude_none=True) for each in site.server_tolerations]
+    if site.server_priority_class:
+        c.KubeSpawner.priority_class_name = site.server_priority_class
     # What is the matter with a pod is told to its person, and counted for the operator. A hub that ends after some
     # failures in a row takes everybody's pages away for one broken image.
     c.Spawner.consecutive_failure_limit = 0

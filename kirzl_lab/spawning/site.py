@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from kirzl_lab.catalog.models import Toleration
+
 VARIABLE = "KIRZL_LAB_CLUSTER"
 """Names the file. Where it is not set, servers are processes of this machine."""
 
@@ -34,6 +36,9 @@ class ClusterSite(BaseModel):
     extra_routes: dict[str, str] = Field(
         default_factory=dict, description="Further names at the front door, as JupyterHub's Proxy.extra_routes."
     )
+    server_node_selector: dict[str, str] = Field(default_factory=dict, description="Labels of nodes for all servers.")
+    server_tolerations: tuple[Toleration, ...] = Field(default=(), description="Taints that all servers tolerate.")
+    server_priority_class: str = Field(default="", description="PriorityClass of all servers; empty: the default.")
 
 
 class BadClusterFileError(Exception):

@@ -1,14 +1,16 @@
 """The parts of `onenode` that need neither root nor a cluster."""
 
+import fcntl
 import socket
 import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tools.onenode import forwarder, host
+from tools.onenode import cluster, forwarder, host
 
 _ROOT = Path(__file__).parents[2]
 
@@ -57,3 +59,22 @@ def test_the_command_says_it_in_one_line_and_fails() -> None:
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("The one-node cluster needs root")
+
+
+def test_a_lock_that_was_removed_while_one_waited_for_it_locks_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, take = tmp_path / "lock", fcntl.flock
+    waited: list[int] = []
+
+    def wait(file: Any, how: int) -> None:
+        take(file, how)
+        waited.append(how)
+        if len(waited) == 1:
+            lock.unlink()  # what the `down` does that had it until now
+
+    monkeypatch.setattr(cluster, "LOCK", lock)
+    monkeypatch.setattr(cluster.fcntl, "flock", wait)
+    with cluster._locked(), lock.open("w") as another, pytest.raises(BlockingIOError):
+        take(another, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert len(waited) == 2

@@ -49,7 +49,7 @@ def now() -> Traces:
         ),
         rules=frozenset(_rules()),
         folders=frozenset(
-            str(path) for path in (paths.STATE, *(Path(folder) for folder in host.FOLDERS)) if path.exists()
+            str(path) for path in (paths.STATE, paths.LOCK, *(Path(folder) for folder in host.FOLDERS)) if path.exists()
         ),
     )
 

@@ -167,9 +167,28 @@ def test_an_upgrade_prepares_with_copies_of_its_own() -> None:
     jobs = [name for kind, name in hooks if kind == "Job"]
     assert len(jobs) == 1
     assert hooks - {("Job", jobs[0])} == {
-        ("ConfigMap", name) for name in ("courses-next", "catalogue-next", "cluster-next")
+        *(("ConfigMap", name) for name in ("courses-next", "catalogue-next", "cluster-next")),
+        ("NetworkPolicy", "prepare-next"),
     }
     assert not any("helm.sh/hook" in thing["metadata"].get("annotations", {}) for thing in install.values())
+
+
+@EXAMPLES
+def test_an_upgrade_may_prepare_where_the_database_is_from_now_on(tmp_path: Path, example: Path) -> None:
+    def moved(values: dict[str, Any]) -> None:
+        values["database"] = {"url": "postgresql+psycopg://lab@db.uni.example:6432/lab"}
+        values.setdefault("network", {})["database"] = {"to": [{"ipBlock": {"cidr": "192.0.2.7/32"}}], "ports": [6432]}
+
+    objects = documents(chart.render(changed(tmp_path, example, moved), "--is-upgrade"))
+    opened, later = (objects["NetworkPolicy", name]["spec"] for name in ("prepare-next", "prepare"))
+    assert opened["egress"] == later["egress"]
+    assert {"ports": [{"port": 6432, "protocol": "TCP"}], "to": [{"ipBlock": {"cidr": "192.0.2.7/32"}}]} in opened[
+        "egress"
+    ]
+    assert opened["podSelector"] == later["podSelector"]
+    hook = objects["NetworkPolicy", "prepare-next"]["metadata"]["annotations"]
+    job = next(thing for (kind, _), thing in objects.items() if kind == "Job")["metadata"]["annotations"]
+    assert int(hook["helm.sh/hook-weight"]) < int(job["helm.sh/hook-weight"])
 
 
 def test_prepare_is_another_job_when_it_has_something_else_to_do(tmp_path: Path) -> None:
@@ -193,6 +212,7 @@ def test_prepare_is_another_job_when_it_has_something_else_to_do(tmp_path: Path)
         (lambda values: values["images"].update(references={"proxy": "a/proxy:2"}), {"proxy"}),
         (lambda values: values["images"].update(references={"notebook": "a/notebook:2"}), {"hub"}),
         (lambda values: values["storage"].update(homeClass="fast"), {"hub"}),
+        (lambda values: values.update(servers={"nodeSelector": {"pool": "people"}}), {"hub"}),
         (lambda values: values["lab"].update(session_hours=8), {"hub", "service"}),
         (lambda values: values.update(courses={"archive": "YWJj"}), set()),
     ],
@@ -215,12 +235,46 @@ def test_secrets_of_the_site_are_used_in_place_of_made_ones() -> None:
 
 
 def test_made_secrets_are_long_and_differ() -> None:
-    made = documents(chart.render(ONE_MACHINE))["Secret", "lab-secrets"]
-    again = documents(chart.render(ONE_MACHINE))["Secret", "lab-secrets"]
-    values = [*made["data"].values(), *again["data"].values()]
+    renders = [documents(chart.render(ONE_MACHINE)) for _ in range(2)]
+    made = [objects["Secret", name] for objects in renders for name in ("lab-secrets", "lab-metrics")]
+    values = [value for secret in made for value in secret["data"].values()]
     assert len(set(values)) == len(values) == 12
     assert all(len(value) == 88 for value in values)
-    assert made["immutable"] is True
+    assert all(secret["immutable"] is True for secret in made)
+
+
+def test_a_made_secret_never_gets_another_key() -> None:
+    # It is immutable: an upgrade that brought one more would be refused. A later key gets a Secret of its own.
+    made = documents(chart.render(ONE_MACHINE))["Secret", "lab-secrets"]
+    assert set(made["data"]) == {
+        "JUPYTERHUB_CRYPT_KEY",
+        "CONFIGPROXY_AUTH_TOKEN",
+        "KIRZL_LAB_SERVICE_TOKEN",
+        "KIRZL_LAB_COOKIE_SECRET",
+        "KIRZL_LAB_DATABASE_PASSWORD",
+    }
+
+
+def test_people_s_servers_run_where_the_values_say(tmp_path: Path) -> None:
+    servers = {
+        "nodeSelector": {"pool": "people"},
+        "tolerations": [{"key": "pool", "operator": "Equal", "value": "people", "effect": "NoSchedule"}],
+        "priorityClassName": "people",
+    }
+    objects = documents(chart.render(changed(tmp_path, ONE_MACHINE, lambda values: values.update(servers=servers))))
+    site = ClusterSite.model_validate_json(objects["ConfigMap", "cluster"]["data"]["cluster.json"])
+    assert site.server_node_selector == {"pool": "people"}
+    assert [each.model_dump() for each in site.server_tolerations] == servers["tolerations"]
+    assert site.server_priority_class == "people"
+    assert all("nodeSelector" not in template["spec"] for _, template in templates(objects))
+
+
+def test_bodies_that_people_send_get_through_an_ingress_as_it_comes(tmp_path: Path) -> None:
+    plain = {"enabled": True, "className": "nginx"}
+    objects = documents(chart.render(changed(tmp_path, UNIVERSITY, lambda values: values.update(ingress=plain))))
+    annotations = objects["Ingress", "lab"]["metadata"]["annotations"]
+    assert annotations["nginx.ingress.kubernetes.io/proxy-body-size"] == "64m"
+    assert annotations["nginx.ingress.kubernetes.io/proxy-read-timeout"] == "3600"
 
 
 def test_the_front_door_has_the_public_port(tmp_path: Path) -> None:

@@ -47,10 +47,20 @@ def ways(objects: Objects, direction: str, end: str) -> Iterator[tuple[str, str,
 
 @EXAMPLES
 def test_everything_is_closed_first(example: Path) -> None:
-    assert policies(documents(chart.render(example)))["default-deny"] == {
-        "podSelector": {},
-        "policyTypes": ["Ingress", "Egress"],
-    }
+    objects = documents(chart.render(example))
+    assert policies(objects)["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+@EXAMPLES
+def test_after_an_uninstall_everything_is_closed(example: Path) -> None:
+    # Servers of people stay then. What opens goes, what closes stays.
+    objects = documents(chart.render(example))
+    kept = [
+        name
+        for (kind, name), thing in objects.items()
+        if kind == "NetworkPolicy" and "helm.sh/resource-policy" in thing["metadata"].get("annotations", {})
+    ]
+    assert kept == ["default-deny"]
 
 
 @EXAMPLES

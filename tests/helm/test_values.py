@@ -57,6 +57,20 @@ def test_every_value_of_the_schema_has_a_default_that_people_can_read() -> None:
     assert set(declared(SCHEMA)) - {"/global"} <= set(paths(VALUES))
 
 
+def test_what_is_said_of_a_value_is_its_comment() -> None:
+    text = "# -- a part ----\n\n# Of\n# one.\none:\n  # Of two.\n  two: 1\n  three: 2\n\n# Of nobody.\n\nfour: 3\n"
+    assert chart.comments(text) == {"one": "Of one.", "one.two": "Of two."}
+    assert SCHEMA["properties"]["storage"]["properties"]["homeClass"]["description"].startswith(
+        "Class of people's homes"
+    )
+
+
+def test_every_value_is_described_by_itself_or_with_those_beside_it() -> None:
+    described = {path for path, part in _parts(SCHEMA) if "description" in part}
+    bare = {path for path, _ in _parts(SCHEMA) if path not in described and path.rpartition("/")[0] not in described}
+    assert bare == set()
+
+
 def test_unknown_keys_are_refused_everywhere() -> None:
     assert list(open_places(SCHEMA)) == []
 
@@ -77,6 +91,12 @@ def test_every_value_has_a_comment() -> None:
         if not above and not any("#" in inner for inner in block):
             bare.append(line)
     assert bare == []
+
+
+def _parts(schema: dict[str, Any], at: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    for key, part in schema.get("properties", {}).items():
+        yield f"{at}/{key}", part
+        yield from _parts(part, f"{at}/{key}")
 
 
 def _inside(lines: list[str]) -> Iterator[str]:

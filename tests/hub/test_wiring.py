@@ -209,6 +209,29 @@ def of_z2jh() -> Config:
     return c
 
 
+def test_servers_run_where_the_site_says(cluster: Mapping[str, str]) -> None:
+    taint = {"key": "pool", "operator": "Equal", "value": "people", "effect": "NoSchedule"}
+    site = SITE.model_copy(update={"server_node_selector": {"pool": "people"}, "server_priority_class": "people"})
+    site = ClusterSite.model_validate(site.model_dump() | {"server_tolerations": [taint]})
+    Path(cluster[VARIABLE]).write_text(site.model_dump_json())
+    c = of_z2jh()
+    c.KubeSpawner.priority_class_name = "theirs"
+    configure_lab(c, cluster)
+    assert c.KubeSpawner.node_selector == {"pool": "people"}
+    assert c.KubeSpawner.tolerations == [taint]
+    assert c.KubeSpawner.priority_class_name == "people"
+    assert {"node_selector", "tolerations", "priority_class_name"} <= set(KubeSpawner.class_trait_names(config=True))
+
+
+def test_where_servers_run_is_the_other_charts_unless_the_site_says(cluster: Mapping[str, str]) -> None:
+    c = of_z2jh()
+    c.KubeSpawner.tolerations = [{"key": "theirs"}]
+    configure_lab(c, cluster)
+    assert c.KubeSpawner.tolerations == [{"key": "theirs"}]
+    assert "node_selector" not in c.KubeSpawner
+    assert "priority_class_name" not in c.KubeSpawner
+
+
 def test_another_charts_configuration_becomes_the_lab_and_keeps_what_is_its_own(cluster: Mapping[str, str]) -> None:
     c = of_z2jh()
     environment = {name: value for name, value in cluster.items() if "PROXY" not in name and "COOKIE" not in name}

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from images import buildah
-from images.build import cache_folder, reference, version
+from images.about import about, version
+from images.build import cache_folder, reference
 from images.clients import AUTHORITIES, PASSED, debian_sources
 from images.plan import BY_NAME, PREFIX, REPOSITORY
 
@@ -91,6 +92,7 @@ def image(request: pytest.FixtureRequest, opened: dict[str, Opened]) -> Opened:
 def test_it_is_not_root_and_says_what_it_is(image: Opened) -> None:
     assert image.config["User"] == "1000:1000"
     labels = image.config["Labels"]
+    assert about().items() <= labels.items()
     assert labels["org.opencontainers.image.version"] == version()
     assert labels["org.opencontainers.image.revision"] == image.key
     assert labels["org.opencontainers.image.title"] == f"kirzl-lab {image.name}"

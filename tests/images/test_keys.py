@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from images.about import about, version
 from images.build import stage
 from images.keys import key_of
 from images.plan import BY_NAME, REPOSITORY, Choices
@@ -80,6 +81,29 @@ def test_a_new_file_in_a_copied_folder_counts(repository: Path) -> None:
 def test_being_executable_counts(repository: Path) -> None:
     before = keys(repository)
     (repository / "images" / "hub" / "process").chmod(0o644)
+    assert changed(before, keys(repository)) == {"hub"}
+
+
+def in_pyproject(repository: Path, old: str, new: str) -> None:
+    file = repository / "pyproject.toml"
+    assert old in file.read_text("utf-8")
+    file.write_text(file.read_text("utf-8").replace(old, new, 1), "utf-8")
+
+
+def test_labels_count_since_an_archive_is_taken_by_its_key(repository: Path) -> None:
+    before = keys(repository)
+    in_pyproject(repository, f'version = "{version()}"', 'version = "9.9.9"')
+    after = keys(repository)
+    assert changed(before, after) == set(BY_NAME)
+    assert about(repository)["org.opencontainers.image.version"] == version(repository) == "9.9.9"
+    in_pyproject(repository, "[project]", '[project]\nurls = { Source = "https://lab.example/source" }')
+    assert changed(after, keys(repository)) == set(BY_NAME)
+    assert about(repository)["org.opencontainers.image.source"] == "https://lab.example/source"
+
+
+def test_what_else_is_in_pyproject_concerns_only_who_has_it(repository: Path) -> None:
+    before = keys(repository)
+    in_pyproject(repository, "[project]", "# changed\n[project]")
     assert changed(before, keys(repository)) == {"hub"}
 
 

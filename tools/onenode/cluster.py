@@ -3,13 +3,15 @@
 import contextlib
 import fcntl
 import json
+import os
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from tools.onenode import (
     api,
@@ -70,6 +72,7 @@ def down() -> None:
         mounts.unmount_all()
         cgroups.remove()
         _remove_files()
+        LOCK.unlink(missing_ok=True)
 
 
 def is_there() -> bool:
@@ -120,9 +123,21 @@ def api_port() -> int:
 @contextlib.contextmanager
 def _locked() -> Iterator[None]:
     """One at a time: an `up` and a `down` at once would end in neither."""
-    with LOCK.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    while True:
+        with LOCK.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if _is_at(LOCK, file):
+                yield
+                return
+        # The `down` that had it has removed it: whoever comes now has another one.
+
+
+def _is_at(path: Path, file: IO[str]) -> bool:
+    """Whether the open file is the one that is at the path now."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _make_ready() -> None:

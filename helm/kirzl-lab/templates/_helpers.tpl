@@ -105,6 +105,11 @@ tolerations:
 {{ .Values.existingSecret | default "lab-secrets" }}
 {{- end }}
 
+{{/* The Secret with the token for metrics. Takes $. */}}
+{{- define "lab.metricsSecret" -}}
+{{ .Values.existingSecret | default "lab-metrics" }}
+{{- end }}
+
 {{/* "true" where the chart runs a PostgreSQL of its own. Takes $. */}}
 {{- define "lab.ownDatabase" -}}
 {{- if not (or .Values.database.url .Values.database.existingSecret) -}}true{{- end -}}
@@ -117,9 +122,16 @@ tolerations:
     secretKeyRef:
       name: {{ include "lab.secret" .root }}
       key: {{ .name }}
-      {{- if eq .name "KIRZL_LAB_METRICS_TOKEN" }}
+{{- end }}
+
+{{/* The token for metrics as a variable. Takes $. */}}
+{{- define "lab.metricsVariable" -}}
+- name: KIRZL_LAB_METRICS_TOKEN
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "lab.metricsSecret" . }}
+      key: KIRZL_LAB_METRICS_TOKEN
       optional: true # without it there are no metrics
-      {{- end }}
 {{- end }}
 
 {{/*
@@ -235,6 +247,9 @@ institutions.yaml: |
   "service_url" "http://service:8080"
   "proxy_api_url" "http://proxy-api:8001"
   "extra_routes" dict
+  "server_node_selector" .Values.servers.nodeSelector
+  "server_tolerations" .Values.servers.tolerations
+  "server_priority_class" .Values.servers.priorityClassName
 -}}
 {{- if .Values.demo.enabled -}}
 {{- $_ := set $site.extra_routes (printf "institutions.%s/" (include "lab.publicHost" .)) "http://demo-institutions:9400" -}}

@@ -17,6 +17,8 @@ from typing import IO, Any
 from kirzl_lab.cli.exits import Exit, Stop
 
 MANIFEST = "manifest.json"
+HUB, LAB, SECRETS = "hub.sqlite", "lab.sql", "secrets.json"
+"""The parts that every backup has."""
 FORMAT = 1
 CHUNK = 1 << 20
 LARGEST_MANIFEST = 1 << 20
@@ -135,6 +137,8 @@ class Backup:
         expected = {part.name for part in self.manifest.parts} | {MANIFEST}
         if len(entries) != len(self._places) or set(self._places) != expected:
             raise self._broken("its parts are not those of its manifest")
+        if missing := [name for name in (HUB, LAB, SECRETS) if name not in expected]:
+            raise self._broken(f"it lacks {' and '.join(missing)}")
         for part in self.manifest.parts:
             self._check(part)
 

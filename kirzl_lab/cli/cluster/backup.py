@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kirzl_lab import __version__
-from kirzl_lab.cli.cluster.archive import Manifest, Sink, writing
+from kirzl_lab.cli.cluster.archive import HUB, LAB, SECRETS, Manifest, Sink, writing
 from kirzl_lab.cli.cluster.connection import Cluster
 from kirzl_lab.cli.cluster.database import database_of
 from kirzl_lab.cli.cluster.execute import CommandFailedError, execute
@@ -20,7 +20,6 @@ from kirzl_lab.cli.cluster.pods import ready_pod
 from kirzl_lab.cli.cluster.progress import Progress
 from kirzl_lab.cli.exits import Exit, Stop
 
-HUB, LAB, SECRETS = "hub.sqlite", "lab.sql", "secrets.json"
 OWN_KEY = "JUPYTERHUB_CRYPT_KEY"
 ELSEWHERE = "KIRZL_LAB_HUB_DATABASE_URL"
 """What tells the hub to keep its own database in a PostgreSQL."""

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from kubernetes.utils.quantity import parse_quantity
+
 from kirzl_lab.cli.cluster.facts import Facts, namespace_is_fine
 from kirzl_lab.cli.cluster.helm import OLDEST
 from kirzl_lab.cli.cluster.rights import kinds
@@ -196,7 +198,7 @@ def _units(node: Mapping[str, Any], flavour: Mapping[str, Any]) -> int:
     labels = node["metadata"].get("labels") or {}
     if not (flavour.get("node_selector") or {}).items() <= labels.items():
         return 0
-    return int(node["status"].get("allocatable", {}).get(flavour.get("resource"), 0))
+    return int(parse_quantity(node["status"].get("allocatable", {}).get(flavour.get("resource"), 0)))
 
 
 def _front_door(facts: Facts, values: Values) -> Iterator[Finding]:

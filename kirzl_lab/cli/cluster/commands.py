@@ -15,6 +15,7 @@ Json = Annotated[bool, typer.Option("--json", metavar="", help="Answer with JSON
 NAMESPACE = "kirzl-lab"
 CHART = "helm/kirzl-lab"
 NOT_IN_IT = "Not in a backup: homes, materials and course volumes. They are for your storage's own snapshots."
+SINCE_THEN = "Courses and rosters are those of that time, too: run `kirzl-lab install` with your folders of today."
 
 app = typer.Typer()
 course = typer.Typer(help="Courses of a lab on a cluster.", no_args_is_help=True)
@@ -31,7 +32,7 @@ def install(
     ] = None,
     hub_config: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="A folder with lab.yaml, sizes.yaml and institutions.yaml, in place of the values with these names."),
+        typer.Option(metavar="DIR", help="A folder with lab.yaml, sizes.yaml and institutions.yaml. No file of values may have these keys, then."),
     ] = None,
     courses: Annotated[
         Path | None,
@@ -73,7 +74,7 @@ def install(
             from kirzl_lab.cli.up import tell_accounts  # noqa: PLC0415
 
             tell_accounts()
-    if done and not done.walls.ok:
+    if done and done.walls.needed and not done.walls.ok:
         raise typer.Exit(Exit.NO)
 
 
@@ -155,4 +156,5 @@ def restore(
         as_json({"file": from_, "manifest": manifest.as_json()})
     else:
         out.print(f"The lab is what it was at {manifest.made}.")
+        out.print(SINCE_THEN)
         out.print(NOT_IN_IT)

@@ -61,16 +61,21 @@ def database_of(cluster: Cluster, hub: Mapping[str, Any]) -> Iterator[Database]:
         yield Database(cluster, ready_pod(cluster, "postgres"), "postgres", _OWN)
         return
     pod = hub["spec"]["template"]["spec"]
-    values = release_values(Helm(cluster))["images"]
-    tag = next(each["image"] for each in pod["containers"]).rpartition(":")[2]
+    hub_image = next(each["image"] for each in pod["containers"])
     container = {
-        "image": values["references"].get("postgres") or f"{values['registry']}/postgres:{values['tag'] or tag}",
-        "imagePullPolicy": values["pullPolicy"],
+        "image": postgres_image(release_values(Helm(cluster))["images"], hub_image),
+        "imagePullPolicy": pod["containers"][0]["imagePullPolicy"],
         "env": [each for each in pod["containers"][0]["env"] if each["name"] == "KIRZL_LAB_DATABASE_URL"],
     }
     # Network policies open the way to the database for what prepares it.
     with short_lived(cluster, "database", container, placement_of(pod), component="prepare") as name:
         yield Database(cluster, name, "work", _EXTERNAL)
+
+
+def postgres_image(images: Mapping[str, Any], hub_image: str) -> str:
+    """What the chart calls the image `postgres`, from its values `images`; the version, where they say none, as the hub's."""
+    tag = images["tag"] or hub_image.rpartition(":")[2]
+    return str(images["references"].get("postgres") or f"{str(images['registry']).rstrip('/')}/postgres:{tag}")
 
 
 def placement_of(pod: Mapping[str, Any]) -> dict[str, Any]:

@@ -65,20 +65,34 @@ class Helm:
                 return datetime.fromisoformat(each["metadata"]["creationTimestamp"])
         return None
 
+    def refuse_pending(self) -> None:
+        """Raise `Stop` when an install has not ended: beside its note Helm does not even try another."""
+        if since := self._cut_off_since():
+            raise Stop(
+                Exit.NO,
+                f"An install that began at {since:%H:%M} (UTC) was cut off. The next one without --dry-run goes on from "
+                "there; only then can another one be tried.",
+            )
+
     def clear_pending(self) -> None:
         """Take the note of an install away that was cut off. Raises `Stop` while it may still be at work."""
+        if self._cut_off_since() is None:
+            return
+        for each in self._releases():
+            if each["metadata"]["labels"].get("status") in PENDING:
+                self.cluster.delete(self.cluster.at(f"secrets/{each['metadata']['name']}"))
+
+    def _cut_off_since(self) -> datetime | None:
         since = self.pending_since()
         if since is None:
-            return
+            return None
         if datetime.now(UTC) - since < CUT_OFF_AFTER:
             raise Stop(
                 Exit.RUNS_ALREADY,
                 f"Another install is at work in the namespace {self.cluster.namespace} since {since:%H:%M} (UTC): wait "
                 f"until it has ended. One that was cut off is forgotten {CUT_OFF_AFTER.seconds // 60} minutes after it began.",
             )
-        for each in self._releases():
-            if each["metadata"]["labels"].get("status") in PENDING:
-                self.cluster.delete(self.cluster.at(f"secrets/{each['metadata']['name']}"))
+        return since
 
     def install(self, chart: str, values: Sequence[Path], meanwhile: Callable[[], None], *, dry_run: bool) -> None:
         """Install or upgrade, without waiting for pods; `meanwhile` is called while it works. Raises `Stop`."""

@@ -19,7 +19,7 @@ from kirzl_lab.cli.cluster.helm import Helm
 from kirzl_lab.cli.cluster.pods import INSTANCE, OURS, RELEASE, pods_of
 from kirzl_lab.cli.cluster.progress import Progress
 from kirzl_lab.cli.cluster.states import Part, parts
-from kirzl_lab.cli.cluster.values import Site, Values, as_json, check, given, merged, read
+from kirzl_lab.cli.cluster.values import Site, Values, as_json, check, given, merged, read, with_nearest
 from kirzl_lab.cli.doctor import Finding
 from kirzl_lab.cli.exits import Exit, Stop
 
@@ -63,11 +63,16 @@ class Installed:
 def look(cluster: Cluster, helm: Helm, chart: str, site: Site) -> Plan:
     """Check the catalogue, the values and the cluster; changes nothing. Raises `Stop`."""
     on_top = site.on_top(_archive_there(cluster))
-    values = merged(_parsed(helm.default_values(chart)), *map(read, site.files), on_top)
+    defaults = _parsed(helm.default_values(chart))
+    values = merged(defaults, *map(read, site.files), on_top)
     if all(values.get(key) for key in ("lab", "sizes", "institutions")):
         check(site, values)  # otherwise the chart says what is missing
     with _written(site, on_top) as files:
-        objects = helm.render(chart, files)
+        try:
+            objects = helm.render(chart, files)
+        except Stop as stop:
+            lines = tuple(with_nearest(line, defaults) for line in stop.lines)
+            raise Stop(stop.code, stop.sentence, lines) from None
     facts = gather(cluster, helm.version(), objects, checks.secrets_of(values), str(values.get("publicUrl", "")))
     return Plan(chart, site, values, on_top, checks.findings(facts, values, objects))
 
@@ -75,8 +80,10 @@ def look(cluster: Cluster, helm: Helm, chart: str, site: Site) -> Plan:
 def install(cluster: Cluster, helm: Helm, plan: Plan, progress: Progress, *, dry_run: bool = False) -> Installed | None:
     """Do what `look` planned, and wait until the lab answers within the cluster. Raises `Stop`."""
     begun = time.monotonic()
-    helm.clear_pending()
-    if not dry_run:
+    if dry_run:
+        helm.refuse_pending()
+    else:
+        helm.clear_pending()
         make_namespace(cluster)
     with _written(plan.site, plan.on_top) as files:
         progress.now("Helm brings the chart")

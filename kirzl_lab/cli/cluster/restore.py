@@ -7,13 +7,14 @@ what it puts back, and the lab does not start before the last.
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from alembic.script import ScriptDirectory
 
 from kirzl_lab.cli.cluster import install
-from kirzl_lab.cli.cluster.archive import Backup, Manifest
-from kirzl_lab.cli.cluster.backup import HUB, HUB_DATABASE, LAB, SECRETS, hub_of, own_secret
+from kirzl_lab.cli.cluster.archive import HUB, LAB, SECRETS, Backup, Manifest
+from kirzl_lab.cli.cluster.backup import HUB_DATABASE, OWN_KEY, hub_of, own_secret
 from kirzl_lab.cli.cluster.connection import Cluster, RefusedError, Thing
 from kirzl_lab.cli.cluster.database import database_of, placement_of
 from kirzl_lab.cli.cluster.execute import CommandFailedError, execute
@@ -28,6 +29,8 @@ WAS = "kirzl-lab/replicas-before-restore"
 """Annotation of a Deployment that was stopped: how many pods it had."""
 HERE = frozenset({"KIRZL_LAB_DATABASE_PASSWORD", "KIRZL_LAB_DATABASE_URL"})
 """Keys that belong to the database that is there now, not to the one that the backup was made of."""
+BEFORE = "-before-restore"
+"""End of the name of the copy of the lab's own Secret, for the moment in which that is replaced."""
 END_S = 120
 RESTARTED = "kirzl-lab/restored"
 _PUT = f"""
@@ -54,14 +57,14 @@ def put_back(cluster: Cluster, backup: Backup, progress: Progress, *, end_server
     if servers and not end_servers:
         raise Stop(
             Exit.NO,
-            f"{len(servers)} servers of people run, and the hub of the backup does not know them. Say --end-servers to end "
+            f"Servers of people run ({len(servers)}), and the hub of the backup does not know them. Say --end-servers to end "
             "them; homes are kept.",
         )
     with database_of(cluster, hub) as database:
         try:
             refuse_newer(backup.manifest.step, database.step())
             _stop(cluster, progress)
-            secrets_changed = _put_secrets(cluster, hub, json.loads(b"".join(backup.chunks(SECRETS))))
+            _put_secrets(cluster, hub, json.loads(b"".join(backup.chunks(SECRETS))))
             progress.done("secrets")
             progress.now("The lab database is put back")
             database.restore(backup.chunks(LAB))
@@ -72,7 +75,7 @@ def put_back(cluster: Cluster, backup: Backup, progress: Progress, *, end_server
         except CommandFailedError as error:
             again = "The lab stays ended; mend that and run restore again."
             raise Stop(Exit.FELL_OVER, f"Not everything was put back: {error}. {again}") from None
-    _start(cluster, backup.manifest, restart_proxy=secrets_changed)
+    _start(cluster)
     install.wait(cluster, progress)
     return backup.manifest
 
@@ -110,32 +113,46 @@ def _stop(cluster: Cluster, progress: Progress) -> None:
     progress.done("hub, lab service and servers have ended")
 
 
-def _start(cluster: Cluster, manifest: Manifest, *, restart_proxy: bool) -> None:
+def _start(cluster: Cluster) -> None:
     for name in STOPPED:
         path = cluster.at(f"deployments/{name}", "apps/v1")
         before = (cluster.get(path)["metadata"].get("annotations") or {}).get(WAS, "1")
         cluster.scale(name, int(before))
         cluster.patch(path, {"metadata": {"annotations": {WAS: None}}})
-    if restart_proxy:
-        template = {"metadata": {"annotations": {RESTARTED: manifest.made}}}
-        cluster.patch(cluster.at("deployments/proxy", "apps/v1"), {"spec": {"template": template}})
+    # The proxy may know the hub by keys that were replaced, by this restore or by one that was cut off.
+    template = {"metadata": {"annotations": {RESTARTED: datetime.now(UTC).isoformat(timespec="seconds")}}}
+    cluster.patch(cluster.at("deployments/proxy", "apps/v1"), {"spec": {"template": template}})
 
 
-def _put_secrets(cluster: Cluster, hub: Mapping[str, Any], backed_up: Mapping[str, Any]) -> bool:
-    """Put the lab's own keys back, and Secrets of the site that are gone; whether the lab's own changed."""
-    own = own_secret(hub)
-    changed = False
+def _put_secrets(cluster: Cluster, hub: Mapping[str, Any], backed_up: Mapping[str, Any]) -> None:
+    """Put the lab's own keys back, and Secrets of the site that are gone. Raises `Stop`."""
     for name, kept in backed_up.items():
-        there = cluster.find(cluster.at(f"secrets/{name}"))
-        # The lab's own keys may be in a Secret of another name by now.
-        is_own = "JUPYTERHUB_CRYPT_KEY" in kept["data"]
-        if is_own:
-            there = cluster.get(cluster.at(f"secrets/{own}"))
-        wanted = _secret(own if is_own else name, kept, there)
-        if there is None or (is_own and there["data"] != wanted["data"]):
-            _replace(cluster, wanted, there)
-            changed = changed or is_own
-    return changed
+        if OWN_KEY in kept["data"]:
+            _put_own(cluster, own_secret(hub), kept)  # it may have another name by now
+        elif cluster.find(cluster.at(f"secrets/{name}")) is None:
+            _create(cluster, _secret(name, kept, None))
+
+
+def _put_own(cluster: Cluster, own: str, kept: Mapping[str, Any]) -> None:
+    """Put the lab's own keys back. Raises `Stop`.
+
+    An immutable Secret must be deleted first. It alone may hold the password of the database that is there now, so a
+    copy of it lies beside until the new one is there.
+    """
+    copy = f"{own}{BEFORE}"
+    there = cluster.find(cluster.at(f"secrets/{own}"))
+    if source := there or cluster.find(cluster.at(f"secrets/{copy}")):
+        wanted = _secret(own, kept, source)
+    else:
+        raise Stop(Exit.CANNOT, f"The Secret {own} cannot be read in the namespace {cluster.namespace}.")
+    changed = there is None or there["data"] != wanted["data"]
+    if there and changed:
+        cluster.delete(cluster.at(f"secrets/{copy}"))
+        _create(cluster, _secret(copy, there, there))
+        cluster.delete(cluster.at(f"secrets/{own}"))
+    if changed:
+        _create(cluster, wanted)
+    cluster.delete(cluster.at(f"secrets/{copy}"))
 
 
 def _secret(name: str, kept: Mapping[str, Any], there: Mapping[str, Any] | None) -> Thing:
@@ -148,12 +165,9 @@ def _secret(name: str, kept: Mapping[str, Any], there: Mapping[str, Any] | None)
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data, "immutable": immutable}
 
 
-def _replace(cluster: Cluster, wanted: Thing, there: Mapping[str, Any] | None) -> None:
-    path = cluster.at("secrets")
+def _create(cluster: Cluster, wanted: Thing) -> None:
     try:
-        if there is not None:  # it may be immutable
-            cluster.delete(f"{path}/{wanted['metadata']['name']}")
-        cluster.create(path, wanted)
+        cluster.create(cluster.at("secrets"), wanted)
     except RefusedError as error:
         raise Stop(
             Exit.FELL_OVER, f"The Secret {wanted['metadata']['name']} was not put back: {error.message}"

@@ -62,7 +62,7 @@ OWN = frozenset(
         Right("", "pods/exec", "create"),
         Right("apps", "deployments", "list"),
         Right("apps", "statefulsets", "list"),
-        Right("batch", "jobs", "list"),
+        *(Right("batch", "jobs", verb) for verb in ("list", "watch")),  # Helm waits for the one before an upgrade
     }
 )
 """What the commands need besides: to watch the lab come up, and to look from inside whether its walls hold."""

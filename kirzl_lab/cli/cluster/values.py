@@ -1,6 +1,7 @@
 """What the chart is told: files of values as they are, then the catalogue's folders on top, checked before anything else."""
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +12,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from kirzl_lab.catalog.loader import CatalogueMistakes, load
+from kirzl_lab.catalog.mistakes import meant
 from kirzl_lab.cli.cluster.packing import pack, unpack
 from kirzl_lab.cli.exits import Exit, Stop
 
 Values = dict[str, Any]
 PARTS = {"lab": "lab.yaml", "sizes": "sizes.yaml", "institutions": "institutions.yaml"}
+_UNKNOWN = re.compile(r"at '(?P<at>[^']*)': additional properties (?P<keys>'.+') not allowed")
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,23 @@ class Site:
         """
         found: Values = {}
         if self.hub_config:
+            self._refuse_both()
             found |= {key: read(self.hub_config / name) for key, name in PARTS.items()}
         if self.courses:
             found["courses"] = {"archive": pack(self.courses)}
         elif archive_there and not given(merged(*map(read, self.files)), "courses", "archive"):
             found["courses"] = {"archive": archive_there}
         return found
+
+    def _refuse_both(self) -> None:
+        """Helm lays values over each other: a size that only a file of values has would stay, and nobody checks it."""
+        for file in self.files:
+            if both := [key for key in PARTS if read(file).get(key)]:
+                raise Stop(
+                    Exit.USAGE,
+                    f"{file} has {' and '.join(both)}, and so has {self.hub_config}: take "
+                    f"{'it' if len(both) == 1 else 'them'} out of the values, or leave out --hub-config.",
+                )
 
 
 def read(file: Path) -> Values:
@@ -84,6 +98,18 @@ def check(site: Site, values: Values) -> None:
         except CatalogueMistakes as found:
             lines = (str(mistake).replace(f"{folder}/", "") for mistake in found.mistakes)
             raise Stop(Exit.NO, "The catalogue has mistakes, so nothing was installed:", tuple(lines)) from None
+
+
+def with_nearest(line: str, defaults: Mapping[str, Any]) -> str:
+    """What Helm says of a key that the chart does not know, with the one that was probably meant; other lines as they are."""
+    unknown = _UNKNOWN.search(line)
+    if unknown is None:
+        return line
+    here = given(defaults, *filter(None, unknown["at"].split("/")))
+    known = list(here) if isinstance(here, Mapping) else []
+    keys = re.findall("'([^']+)'", unknown["keys"])
+    close = [f"{found} for {key}" for key in keys if (found := meant(key, known))]
+    return f"{line} (did you mean {', '.join(close)}?)" if close else line
 
 
 def as_json(values: Values) -> str:

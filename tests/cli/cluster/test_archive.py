@@ -57,9 +57,15 @@ def test_what_was_written_is_read(backup: Path) -> None:
 def test_any_parts_come_back(tmp_path: Path, parts: dict[str, bytes]) -> None:
     path = tmp_path / "some.tar"
     path.unlink(missing_ok=True)
-    make(path, parts)
+    make(path, PARTS | parts)
     found = Backup(path)
-    assert {part.name: b"".join(found.chunks(part.name)) for part in found.manifest.parts} == parts
+    assert {part.name: b"".join(found.chunks(part.name)) for part in found.manifest.parts} == PARTS | parts
+
+
+@pytest.mark.parametrize("missing", ["hub.sqlite", "lab.sql", "secrets.json"])
+def test_a_backup_without_what_a_restore_needs_is_refused(tmp_path: Path, missing: str) -> None:
+    make(tmp_path / "less.tar", {name: content for name, content in PARTS.items() if name != missing})
+    assert f"it lacks {missing}" in refused(tmp_path / "less.tar")
 
 
 def test_tar_reads_it_too_and_only_the_owner(backup: Path) -> None:

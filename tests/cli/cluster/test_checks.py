@@ -29,7 +29,7 @@ def storage_class(name: str, provisioner: str, *, default: bool = False) -> dict
     return named(name, metadata={"annotations": annotations}, provisioner=provisioner)
 
 
-def node(resource: str = "", units: int = 0, **labels: str) -> dict[str, Any]:
+def node(resource: str = "", units: int | str = 0, **labels: str) -> dict[str, Any]:
     return named("n", metadata={"labels": labels}, status={"allocatable": {resource: str(units)} if resource else {}})
 
 
@@ -133,6 +133,7 @@ def test_an_agent_is_known_by_its_api_group_too() -> None:
     ("nodes", "selector", "units"),
     [
         ([node("nvidia.com/gpu", 4), node("nvidia.com/gpu", 2), node()], {}, 6),
+        ([node("nvidia.com/gpu", "1k")], {}, 1000),
         ([node("nvidia.com/gpu", 4, model="a"), node("nvidia.com/gpu", 2, model="b")], {"model": "b"}, 2),
         ([node("nvidia.com/mig-1g.10gb", 7)], {}, 0),
         ([], {}, 0),

@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
+from kirzl_lab.cli.cluster import install as installing
 from kirzl_lab.cli.cluster.helm import CUT_OFF_AFTER, VARIABLE, Helm
+from kirzl_lab.cli.cluster.install import Plan
+from kirzl_lab.cli.cluster.progress import Progress
+from kirzl_lab.cli.cluster.values import Site
 from kirzl_lab.cli.exits import Exit, Stop
 
 
@@ -73,8 +77,16 @@ def test_one_that_was_cut_off_is_forgotten(program: None) -> None:
     assert list(cluster.releases) == ["v1"]
 
 
+def test_whoever_only_looks_forgets_nothing(program: None) -> None:
+    cut_off, cluster = helm(("deployed", timedelta(days=1)), ("pending-upgrade", CUT_OFF_AFTER + timedelta(minutes=1)))
+    with pytest.raises(Stop, match="was cut off"):
+        installing.install(cluster, cut_off, Plan("chart", Site(), {}, {}), Progress(quiet=True), dry_run=True)
+    assert list(cluster.releases) == ["v1", "v2"]
+
+
 def test_with_nothing_under_way_nothing_is_forgotten(program: None) -> None:
     idle, cluster = helm(("superseded", timedelta(days=2)), ("failed", timedelta(days=1)))
     assert idle.pending_since() is None
     idle.clear_pending()
+    idle.refuse_pending()
     assert len(cluster.releases) == 2

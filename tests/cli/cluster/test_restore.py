@@ -47,6 +47,8 @@ def test_a_newer_known_step_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 class FakeCluster:
     """Secrets, as the API server keeps them."""
 
+    namespace = "kirzl-lab"
+
     def __init__(self, **secrets: dict[str, Any]) -> None:
         self.secrets = {name.replace("_", "-"): value for name, value in secrets.items()}
 
@@ -104,17 +106,60 @@ def test_own_keys_come_back_but_the_database_keeps_its_password() -> None:
     there = secret(JUPYTERHUB_CRYPT_KEY="new", KIRZL_LAB_DATABASE_PASSWORD="of this database")
     cluster: Any = FakeCluster(lab_secrets=there)
     backed_up = {"lab-secrets": kept(JUPYTERHUB_CRYPT_KEY="old", KIRZL_LAB_DATABASE_PASSWORD="of another")}
-    assert _put_secrets(cluster, hub(), backed_up)
+    _put_secrets(cluster, hub(), backed_up)
     now = cluster.secrets["lab-secrets"]
     assert now["data"] == secret(JUPYTERHUB_CRYPT_KEY="old", KIRZL_LAB_DATABASE_PASSWORD="of this database")["data"]
     assert now["metadata"]["labels"] == {"of": "now"}  # Helm's, of this installation
     assert now["immutable"]
-    assert not _put_secrets(cluster, hub(), backed_up)
+    assert list(cluster.secrets) == ["lab-secrets"]
+    _put_secrets(cluster, hub(), backed_up)
+    assert cluster.secrets == {"lab-secrets": now}
+
+
+def test_cut_off_at_any_place_it_is_run_again_and_the_password_is_not_lost() -> None:
+    class CutOffError(Exception):
+        """Nothing reaches the API server any more."""
+
+    class CutOffCluster(FakeCluster):
+        left = 0
+
+        def step(self) -> None:
+            if not self.left:
+                raise CutOffError
+            self.left -= 1
+
+        def delete(self, path: str) -> bool:
+            self.step()
+            return super().delete(path)
+
+        def create(self, path: str, thing: dict[str, Any]) -> dict[str, Any]:
+            self.step()
+            return super().create(path, thing)
+
+    backed_up = {"lab-secrets": kept(JUPYTERHUB_CRYPT_KEY="old", KIRZL_LAB_DATABASE_PASSWORD="of another")}
+    wanted = secret(JUPYTERHUB_CRYPT_KEY="old", KIRZL_LAB_DATABASE_PASSWORD="of this database")
+    for steps in range(5):  # copy: delete, create; own: delete, create; copy: delete
+        there = secret(JUPYTERHUB_CRYPT_KEY="new", KIRZL_LAB_DATABASE_PASSWORD="of this database")
+        cluster: Any = CutOffCluster(lab_secrets=there)
+        cluster.left = steps
+        with pytest.raises(CutOffError):
+            _put_secrets(cluster, hub(), backed_up)
+        cluster.left = 9
+        _put_secrets(cluster, hub(), backed_up)
+        assert list(cluster.secrets) == ["lab-secrets"]
+        now = cluster.secrets["lab-secrets"]
+        assert (now["data"], now["metadata"]["labels"], now["immutable"]) == (wanted["data"], {"of": "now"}, True)
+
+
+def test_own_keys_that_nobody_can_read_are_told() -> None:
+    cluster: Any = FakeCluster()
+    with pytest.raises(Stop, match="The Secret lab-secrets cannot be read"):
+        _put_secrets(cluster, hub(), {"lab-secrets": kept(JUPYTERHUB_CRYPT_KEY="old")})
 
 
 def test_own_keys_come_back_under_the_name_that_they_have_now() -> None:
     cluster: Any = FakeCluster(mine=secret(JUPYTERHUB_CRYPT_KEY="new"))
-    assert _put_secrets(cluster, hub("mine"), {"lab-secrets": kept(JUPYTERHUB_CRYPT_KEY="old")})
+    _put_secrets(cluster, hub("mine"), {"lab-secrets": kept(JUPYTERHUB_CRYPT_KEY="old")})
     assert cluster.secrets["mine"]["data"] == kept(JUPYTERHUB_CRYPT_KEY="old")["data"]
     assert "lab-secrets" not in cluster.secrets
 
@@ -126,6 +171,6 @@ def test_secrets_of_the_site_stay_unless_they_are_gone() -> None:
         "clients": kept(KIRZL_LAB_UNI_SECRET="old"),
         "database": kept(KIRZL_LAB_DATABASE_URL="postgresql+psycopg://db"),
     }
-    assert not _put_secrets(cluster, hub(), backed_up)
+    _put_secrets(cluster, hub(), backed_up)
     assert cluster.secrets["clients"]["metadata"]["labels"] == {"of": "now"}
     assert cluster.secrets["database"]["metadata"]["labels"] == {"of": "then"}

@@ -41,6 +41,10 @@ def test_kinds_that_the_cluster_does_not_know_ask_for_nothing() -> None:
     assert needed([thing("monitoring.coreos.com/v1", "ServiceMonitor")], SERVED, namespace_is_fine=True) == OWN
 
 
+def test_helm_watches_the_job_before_an_upgrade() -> None:
+    assert {Right("batch", "jobs", "list"), Right("batch", "jobs", "watch")} <= OWN
+
+
 def test_a_right_is_asked_for_where_it_is_needed() -> None:
     asked = Right("", "pods/exec", "create").review("lab")["spec"]["resourceAttributes"]
     assert asked == {"group": "", "resource": "pods", "subresource": "exec", "verb": "create", "namespace": "lab"}

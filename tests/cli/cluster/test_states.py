@@ -6,7 +6,6 @@ import pytest
 
 from kirzl_lab.cli.cluster.pods import stuck
 from kirzl_lab.cli.cluster.states import Part, parts
-from kirzl_lab.cli.cluster.walls import judged
 
 LABELS = {"app.kubernetes.io/component": "hub"}
 
@@ -77,19 +76,3 @@ def test_the_newest_preparation_counts() -> None:
     assert parts([], [old, new], []) == [Part("prepare", ready=True)]
     assert parts([], [new, job("2026-01-03", conditions=old["status"]["conditions"])], [])[0].failed
     assert not parts([], [job("2026-01-03")], [])[0].ready
-
-
-@pytest.mark.parametrize(
-    ("said", "ok", "needed"),
-    [
-        ("yes no", True, True),
-        ("yes yes", False, True),
-        ("no no", False, True),
-        ("no yes", False, True),
-        ("", True, False),
-    ],
-)
-def test_what_was_tried_from_inside_is_judged(said: str, ok: bool, needed: bool) -> None:
-    finding = judged(said)
-    assert (finding.ok, finding.needed) == (ok, needed)
-    assert finding.advice or ok

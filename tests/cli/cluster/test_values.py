@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kirzl_lab.cli.cluster.packing import courses_in, pack
-from kirzl_lab.cli.cluster.values import Site, check, merged, read
+from kirzl_lab.cli.cluster.values import Site, check, merged, read, with_nearest
 from kirzl_lab.cli.exits import Exit, Stop
 
 ROOT = Path(__file__).parents[3]
@@ -47,10 +47,22 @@ def test_nothing_given_is_changed_by_merging(below: dict[str, Any], above: dict[
 
 
 def test_folders_become_values(tmp_path: Path) -> None:
-    found = Site((ONE_MACHINE,), ROOT / "hub_config", ROOT / "courses").on_top(archive_there=None)
+    own = tmp_path / "own.yaml"
+    own.write_text("publicUrl: http://localhost:8000")
+    found = Site((own,), ROOT / "hub_config", ROOT / "courses").on_top(archive_there=None)
     assert set(found) == {"lab", "sizes", "institutions", "courses"}
     assert found["lab"] == read(ROOT / "hub_config" / "lab.yaml")
     assert courses_in(found["courses"]["archive"]) == ["dl-201", "ml-101"]
+
+
+def test_the_catalogue_is_in_one_place(tmp_path: Path) -> None:
+    # Helm would merge them: a size that a site took out of its folder would live on in its values.
+    own = tmp_path / "own.yaml"
+    own.write_text("sizes: {sizes: {left-over: {cpus: 1}}}\ninstitutions: {}\nlab: {contact: x}")
+    with pytest.raises(Stop, match=r"own\.yaml has lab and sizes, and so has .*hub_config: take them out") as stop:
+        Site((own,), ROOT / "hub_config").on_top(None)
+    assert stop.value.code == Exit.USAGE
+    assert Site((own,)).on_top(None) == {}
 
 
 def test_without_courses_the_lab_keeps_those_that_it_has(tmp_path: Path) -> None:
@@ -81,6 +93,25 @@ def test_every_mistake_stops_before_anything_is_done(change: dict[str, Any], sai
     assert stop.value.code == Exit.NO
     assert any(said in line for line in stop.value.lines)
     assert not any("/tmp" in line for line in stop.value.lines)
+
+
+DEFAULTS = read(ROOT / "helm" / "kirzl-lab" / "values.yaml")
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("- at '/images': additional properties 'pullPolcy', 'x' not allowed", "pullPolicy for pullPolcy?"),
+        ("- at '': additional properties 'publicURL' not allowed", "publicUrl for publicURL?"),
+        ("  - at '/network/dns': additional properties 'port' not allowed", "ports for port?"),
+        ("- at '/hub': additional properties 'replicas' not allowed", None),
+        ("- at '/sizes/sizes/a': additional properties 'gpus' not allowed", None),
+        ("- at '/service/replicas': minimum: got 0, want 1", None),
+    ],
+)
+def test_a_key_that_the_chart_does_not_know_is_answered_with_the_nearest(line: str, meant: str | None) -> None:
+    said = with_nearest(line, DEFAULTS)
+    assert said == (line if meant is None else f"{line} (did you mean {meant})")
 
 
 def test_what_is_no_yaml_is_said_to_be_none(tmp_path: Path) -> None:

@@ -97,8 +97,9 @@ def test_no_log_tells_a_secret_or_a_name(cluster_lab: ClusterLab, student: Watch
     operator.close()
     secrets = operator.secrets | student.secrets
     assert {"parameter code", "parameter state", "parameter nonce", "cookie kirzl-lab-session"} <= set(secrets.values())
-    secret = api.get(f"--namespace={cluster_lab.space.name}", "secret", "lab-secrets")["data"]
-    secrets |= {value: f"secret {name}" for name, value in secret.items()}
+    for own in ("lab-secrets", "lab-metrics"):
+        secret = api.get(f"--namespace={cluster_lab.space.name}", "secret", own)["data"]
+        secrets |= {value: f"secret {name}" for name, value in secret.items()}
     rows = [row.split("|", 1) for row in cluster_lab.sql(PEOPLE).splitlines()]
     people = known_of_people(((what, value) for what, value in rows), cluster_lab.sql(CLAIMS).splitlines())
     assert {"display name", "email"} <= set(people.values())
