@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from kirzl_lab.cli.cluster import install
 from kirzl_lab.cli.cluster.archive import HUB, LAB, SECRETS, Backup, Manifest
 from kirzl_lab.cli.cluster.backup import HUB_DATABASE, OWN_KEY, hub_of, own_secret
-from kirzl_lab.cli.cluster.connection import Cluster, RefusedError, Thing
+from kirzl_lab.cli.cluster.connection import Cluster, RefusedError
 from kirzl_lab.cli.cluster.database import database_of, placement_of
 from kirzl_lab.cli.cluster.execute import CommandFailedError, execute
 from kirzl_lab.cli.cluster.pods import pods_of, short_lived, until
@@ -29,8 +29,6 @@ WAS = "kirzl-lab/replicas-before-restore"
 """Annotation of a Deployment that was stopped: how many pods it had."""
 HERE = frozenset({"KIRZL_LAB_DATABASE_PASSWORD", "KIRZL_LAB_DATABASE_URL"})
 """Keys that belong to the database that is there now, not to the one that the backup was made of."""
-BEFORE = "-before-restore"
-"""End of the name of the copy of the lab's own Secret, for the moment in which that is replaced."""
 END_S = 120
 RESTARTED = "kirzl-lab/restored"
 _PUT = f"""
@@ -60,11 +58,13 @@ def put_back(cluster: Cluster, backup: Backup, progress: Progress, *, end_server
             f"Servers of people run ({len(servers)}), and the hub of the backup does not know them. Say --end-servers to end "
             "them; homes are kept.",
         )
+    secrets: Mapping[str, Any] = json.loads(b"".join(backup.chunks(SECRETS)))
     with database_of(cluster, hub) as database:
         try:
             refuse_newer(backup.manifest.step, database.step())
+            own, change = own_keys(cluster, hub, secrets)
             _stop(cluster, progress)
-            _put_secrets(cluster, hub, json.loads(b"".join(backup.chunks(SECRETS))))
+            put_secrets(cluster, own, change, secrets)
             progress.done("secrets")
             progress.now("The lab database is put back")
             database.restore(backup.chunks(LAB))
@@ -124,54 +124,44 @@ def _start(cluster: Cluster) -> None:
     cluster.patch(cluster.at("deployments/proxy", "apps/v1"), {"spec": {"template": template}})
 
 
-def _put_secrets(cluster: Cluster, hub: Mapping[str, Any], backed_up: Mapping[str, Any]) -> None:
-    """Put the lab's own keys back, and Secrets of the site that are gone. Raises `Stop`."""
-    for name, kept in backed_up.items():
-        if OWN_KEY in kept["data"]:
-            _put_own(cluster, own_secret(hub), kept)  # it may have another name by now
-        elif cluster.find(cluster.at(f"secrets/{name}")) is None:
-            _create(cluster, _secret(name, kept, None))
+def own_keys(cluster: Cluster, hub: Mapping[str, Any], backed_up: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The path of the Secret with the lab's own keys, which may have another name by now, and what changes in it.
 
-
-def _put_own(cluster: Cluster, own: str, kept: Mapping[str, Any]) -> None:
-    """Put the lab's own keys back. Raises `Stop`.
-
-    An immutable Secret must be deleted first. It alone may hold the password of the database that is there now, so a
-    copy of it lies beside until the new one is there.
+    Nothing changes when it has the keys of the backup already. Raises `Stop` when it cannot be read, or not be changed.
     """
-    copy = f"{own}{BEFORE}"
-    there = cluster.find(cluster.at(f"secrets/{own}"))
-    if source := there or cluster.find(cluster.at(f"secrets/{copy}")):
-        wanted = _secret(own, kept, source)
-    else:
+    own = own_secret(hub)
+    path = cluster.at(f"secrets/{own}")
+    there = cluster.find(path)
+    if there is None:
         raise Stop(Exit.CANNOT, f"The Secret {own} cannot be read in the namespace {cluster.namespace}.")
-    changed = there is None or there["data"] != wanted["data"]
-    if there and changed:
-        cluster.delete(cluster.at(f"secrets/{copy}"))
-        _create(cluster, _secret(copy, there, there))
-        cluster.delete(cluster.at(f"secrets/{own}"))
-    if changed:
-        _create(cluster, wanted)
-    cluster.delete(cluster.at(f"secrets/{copy}"))
-
-
-def _secret(name: str, kept: Mapping[str, Any], there: Mapping[str, Any] | None) -> Thing:
-    data = dict(kept["data"])
-    for key in HERE & set((there or {}).get("data") or {}):
-        data[key] = (there or {})["data"][key]
-    about = there["metadata"] if there else kept
-    metadata = {"name": name, "labels": about.get("labels") or {}, "annotations": about.get("annotations") or {}}
-    immutable = (there or kept).get("immutable", False)
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data, "immutable": immutable}
-
-
-def _create(cluster: Cluster, wanted: Thing) -> None:
-    try:
-        cluster.create(cluster.at("secrets"), wanted)
-    except RefusedError as error:
+    now: Mapping[str, str] = there.get("data") or {}
+    kept: Mapping[str, str] = next((each["data"] for each in backed_up.values() if OWN_KEY in each["data"]), {})
+    wanted = {**kept, **{key: now[key] for key in HERE & set(now)}}
+    change = {key: wanted.get(key) for key in sorted({*now, *wanted}) if now.get(key) != wanted.get(key)}
+    if change and there.get("immutable"):
+        # Deleted and made anew it would be read by the hub as it was: nodes remember an immutable Secret by its name.
         raise Stop(
-            Exit.FELL_OVER, f"The Secret {wanted['metadata']['name']} was not put back: {error.message}"
-        ) from None
+            Exit.CANNOT,
+            f"The Secret {own} is immutable, so the keys of the backup cannot be put into it: end the lab (helm uninstall), "
+            "delete the Secret, install with it mutable or with existingSecret, and restore again.",
+        )
+    return path, change
+
+
+def put_secrets(cluster: Cluster, own: str, change: Mapping[str, Any], backed_up: Mapping[str, Any]) -> None:
+    """Put the lab's own keys back in one step, and Secrets of the site that are gone. Raises `Stop`."""
+    if change:
+        cluster.patch(own, {"data": change})
+    for name, kept in backed_up.items():
+        path = cluster.at(f"secrets/{name}")
+        if OWN_KEY in kept["data"] or cluster.find(path) is not None:
+            continue
+        metadata = {"name": name, "labels": kept.get("labels") or {}, "annotations": kept.get("annotations") or {}}
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": kept["data"]}
+        try:
+            cluster.create(cluster.at("secrets"), secret | {"immutable": kept.get("immutable", False)})
+        except RefusedError as error:
+            raise Stop(Exit.FELL_OVER, f"The Secret {name} was not put back: {error.message}") from None
 
 
 def _put_hub(cluster: Cluster, hub: Mapping[str, Any], backup: Backup) -> None:

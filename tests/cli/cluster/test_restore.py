@@ -8,7 +8,7 @@ from alembic.script import ScriptDirectory
 
 from kirzl_lab.cli.cluster.backup import own_secret, secret_names
 from kirzl_lab.cli.cluster.connection import RefusedError
-from kirzl_lab.cli.cluster.restore import _put_secrets, refuse_newer
+from kirzl_lab.cli.cluster.restore import own_keys, put_secrets, refuse_newer
 from kirzl_lab.cli.exits import Exit, Stop
 from kirzl_lab.store.migrate import FOLDER
 
@@ -64,8 +64,10 @@ class FakeCluster:
             raise RefusedError(404, "not found")
         return found
 
-    def delete(self, path: str) -> bool:
-        return self.secrets.pop(path.removeprefix("secrets/"), None) is not None
+    def patch(self, path: str, change: dict[str, Any]) -> None:
+        data = self.secrets[path.removeprefix("secrets/")]["data"]
+        for key, value in change["data"].items():
+            data.pop(key, None) if value is None else data.update({key: value})
 
     def create(self, path: str, thing: dict[str, Any]) -> dict[str, Any]:
         self.secrets[thing["metadata"]["name"]] = thing
@@ -74,12 +76,12 @@ class FakeCluster:
 
 def secret(owner: str = "now", **data: str) -> dict[str, Any]:
     coded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
-    return {"metadata": {"labels": {"of": owner}, "annotations": {}}, "data": coded, "immutable": True}
+    return {"metadata": {"labels": {"of": owner}, "annotations": {}}, "data": coded}
 
 
 def kept(**data: str) -> dict[str, Any]:
     made = secret("then", **data)
-    return {"data": made["data"], "immutable": True, "labels": {"of": "then"}, "annotations": {}}
+    return {"data": made["data"], "labels": {"of": "then"}, "annotations": {}}
 
 
 def hub(own: str = "lab-secrets") -> dict[str, Any]:
@@ -102,64 +104,40 @@ def test_the_hub_says_which_secrets_there_are() -> None:
     assert own_secret(hub("mine")) == "mine"
 
 
+def put(cluster: Any, the_hub: dict[str, Any], backed_up: dict[str, Any]) -> None:
+    own, change = own_keys(cluster, the_hub, backed_up)
+    put_secrets(cluster, own, change, backed_up)
+
+
 def test_own_keys_come_back_but_the_database_keeps_its_password() -> None:
-    there = secret(JUPYTERHUB_CRYPT_KEY="new", KIRZL_LAB_DATABASE_PASSWORD="of this database")
+    there = secret(JUPYTERHUB_CRYPT_KEY="new", KIRZL_LAB_DATABASE_PASSWORD="of this database", LATER="key")
     cluster: Any = FakeCluster(lab_secrets=there)
     backed_up = {"lab-secrets": kept(JUPYTERHUB_CRYPT_KEY="old", KIRZL_LAB_DATABASE_PASSWORD="of another")}
-    _put_secrets(cluster, hub(), backed_up)
+    put(cluster, hub(), backed_up)
     now = cluster.secrets["lab-secrets"]
     assert now["data"] == secret(JUPYTERHUB_CRYPT_KEY="old", KIRZL_LAB_DATABASE_PASSWORD="of this database")["data"]
     assert now["metadata"]["labels"] == {"of": "now"}  # Helm's, of this installation
-    assert now["immutable"]
     assert list(cluster.secrets) == ["lab-secrets"]
-    _put_secrets(cluster, hub(), backed_up)
-    assert cluster.secrets == {"lab-secrets": now}
+    assert own_keys(cluster, hub(), backed_up) == ("secrets/lab-secrets", {})  # a second time there is nothing to do
 
 
-def test_cut_off_at_any_place_it_is_run_again_and_the_password_is_not_lost() -> None:
-    class CutOffError(Exception):
-        """Nothing reaches the API server any more."""
-
-    class CutOffCluster(FakeCluster):
-        left = 0
-
-        def step(self) -> None:
-            if not self.left:
-                raise CutOffError
-            self.left -= 1
-
-        def delete(self, path: str) -> bool:
-            self.step()
-            return super().delete(path)
-
-        def create(self, path: str, thing: dict[str, Any]) -> dict[str, Any]:
-            self.step()
-            return super().create(path, thing)
-
-    backed_up = {"lab-secrets": kept(JUPYTERHUB_CRYPT_KEY="old", KIRZL_LAB_DATABASE_PASSWORD="of another")}
-    wanted = secret(JUPYTERHUB_CRYPT_KEY="old", KIRZL_LAB_DATABASE_PASSWORD="of this database")
-    for steps in range(5):  # copy: delete, create; own: delete, create; copy: delete
-        there = secret(JUPYTERHUB_CRYPT_KEY="new", KIRZL_LAB_DATABASE_PASSWORD="of this database")
-        cluster: Any = CutOffCluster(lab_secrets=there)
-        cluster.left = steps
-        with pytest.raises(CutOffError):
-            _put_secrets(cluster, hub(), backed_up)
-        cluster.left = 9
-        _put_secrets(cluster, hub(), backed_up)
-        assert list(cluster.secrets) == ["lab-secrets"]
-        now = cluster.secrets["lab-secrets"]
-        assert (now["data"], now["metadata"]["labels"], now["immutable"]) == (wanted["data"], {"of": "now"}, True)
+def test_own_keys_that_cannot_be_changed_are_told_before_anything_is() -> None:
+    there = secret(JUPYTERHUB_CRYPT_KEY="new") | {"immutable": True}
+    cluster: Any = FakeCluster(lab_secrets=there)
+    assert own_keys(cluster, hub(), {"lab-secrets": kept(JUPYTERHUB_CRYPT_KEY="new")})[1] == {}
+    with pytest.raises(Stop, match="immutable"):
+        own_keys(cluster, hub(), {"lab-secrets": kept(JUPYTERHUB_CRYPT_KEY="old")})
 
 
 def test_own_keys_that_nobody_can_read_are_told() -> None:
     cluster: Any = FakeCluster()
     with pytest.raises(Stop, match="The Secret lab-secrets cannot be read"):
-        _put_secrets(cluster, hub(), {"lab-secrets": kept(JUPYTERHUB_CRYPT_KEY="old")})
+        put(cluster, hub(), {"lab-secrets": kept(JUPYTERHUB_CRYPT_KEY="old")})
 
 
 def test_own_keys_come_back_under_the_name_that_they_have_now() -> None:
     cluster: Any = FakeCluster(mine=secret(JUPYTERHUB_CRYPT_KEY="new"))
-    _put_secrets(cluster, hub("mine"), {"lab-secrets": kept(JUPYTERHUB_CRYPT_KEY="old")})
+    put(cluster, hub("mine"), {"lab-secrets": kept(JUPYTERHUB_CRYPT_KEY="old")})
     assert cluster.secrets["mine"]["data"] == kept(JUPYTERHUB_CRYPT_KEY="old")["data"]
     assert "lab-secrets" not in cluster.secrets
 
@@ -171,6 +149,6 @@ def test_secrets_of_the_site_stay_unless_they_are_gone() -> None:
         "clients": kept(KIRZL_LAB_UNI_SECRET="old"),
         "database": kept(KIRZL_LAB_DATABASE_URL="postgresql+psycopg://db"),
     }
-    _put_secrets(cluster, hub(), backed_up)
+    put(cluster, hub(), backed_up)
     assert cluster.secrets["clients"]["metadata"]["labels"] == {"of": "now"}
     assert cluster.secrets["database"]["metadata"]["labels"] == {"of": "then"}
