@@ -18,7 +18,16 @@ from kirzl_lab.hub.starts import CountedStart
 from kirzl_lab.look import i18n
 from kirzl_lab.problems import SpaceNotOpen
 from kirzl_lab.spawning import last_words, limits
-from kirzl_lab.spawning.choice import PURPOSES, STAFF, Facts, SpaceFacts, is_open, parse_options, server_name_for
+from kirzl_lab.spawning.choice import (
+    PURPOSES,
+    STAFF,
+    Facts,
+    Purpose,
+    SpaceFacts,
+    is_open,
+    parse_options,
+    server_name_for,
+)
 from kirzl_lab.store.lost import Reason
 
 CANCEL_LIMIT_S = 10.0
@@ -79,6 +88,7 @@ class Card:
     may_preview: bool
     opens: str | None
     last_end: str | None
+    preview_last_end: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +151,8 @@ class MySpaces(LabPage, BaseHandler):
             preview=preview,
             may_preview=facts.role in STAFF,
             opens=self._opens(facts, space, gettext),
-            last_end=self._last_end(facts, space, gettext),
+            last_end=self._last_end(facts, "work", gettext),
+            preview_last_end=self._last_end(facts, "preview", gettext) if facts.role in STAFF else None,
         )
 
     def _sizes(self, facts: Facts, space: SpaceFacts, gettext: Gettext) -> Iterator[SizeChoice]:
@@ -211,9 +222,10 @@ class MySpaces(LabPage, BaseHandler):
             return None
         return SpaceNotOpen(space=space.name, starts=space.starts or "…", ends=space.ends or "…").text(gettext)
 
-    def _last_end(self, facts: Facts, space: SpaceFacts, gettext: Gettext) -> str | None:
-        """Why the last server ended by itself; JupyterHub keeps it with what the spawner asked it to remember."""
-        spawner = self.current_user.orm_spawners.get(server_name_for(space.name, "work", facts.bindings))
+    def _last_end(self, facts: Facts, purpose: Purpose, gettext: Gettext) -> str | None:
+        """Why the last server did not start, or ended by itself; JupyterHub keeps it with the state of its spawner."""
+        name = server_name_for(facts.space.name, purpose, facts.bindings) if facts.space else ""
+        spawner = self.current_user.orm_spawners.get(name)
         reason = last_words.remembered(spawner.state) if spawner is not None else None
         return reason.text(gettext) if reason else None
 

@@ -1,0 +1,31 @@
+"""What a card of My spaces tells of the servers that a person had there."""
+
+import re
+from types import SimpleNamespace
+from typing import Any
+
+from kirzl_lab.hub.spaces import MySpaces
+from kirzl_lab.look import i18n
+from kirzl_lab.problems import Phrase
+from kirzl_lab.spawning import endings, last_words
+from kirzl_lab.spawning.choice import Binding
+from tests.look import samples
+
+
+def test_each_purpose_tells_its_own_last_end() -> None:
+    states = {"mine": last_words.remember(Phrase(endings.NO_IMAGE)), "ml-101-view": None, "x": {"last_end": "x"}}
+    user = SimpleNamespace(orm_spawners={name: SimpleNamespace(state=state) for name, state in states.items()})
+    page: Any = SimpleNamespace(current_user=user)
+    facts: Any = SimpleNamespace(space=SimpleNamespace(name="ml-101"), bindings=[Binding("mine", "ml-101", "preview")])
+    german = i18n.translations("de").gettext
+    assert MySpaces._last_end(page, facts, "preview", german) == german(endings.NO_IMAGE)
+    assert MySpaces._last_end(page, facts, "work", german) is None
+
+
+def test_a_card_tells_how_the_last_server_and_the_last_preview_ended() -> None:
+    card = samples.space(
+        *samples.ML, **samples.STAFF, last_end="It ended by itself.", preview_last_end="It did not start."
+    )
+    html = samples.render(samples.Page("home.html", samples.HOME | {"spaces": [card]}), "de")
+    notes = re.findall(r'<p class="k-note is-warn">(.*?)</p>', html)
+    assert notes == ["It ended by itself.", "Vorschau als Studierende: It did not start."]
