@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 from kirzl_lab.catalog.models import NetworkReach, Role, Size, Text
 from kirzl_lab.spawning import pod, pod_rules
 from kirzl_lab.spawning.choice import STAFF, Choice
-from tests.spawning.golden import FOLDER, as_text
+from tests.spawning.golden import ALL, FOLDER, as_differences, as_text
 from tests.spawning.shapes import (
     CPU,
+    KINDS,
     OTHER_SITE,
     SHAPES,
     SITE,
     SLICED,
     WHOLLY,
+    all_of,
     asked_for,
     manifest_of,
     shape,
@@ -58,8 +60,15 @@ async def test_what_is_asked_for_is_what_the_golden_file_says(name: str) -> None
     assert text == FOLDER.joinpath(f"{name}.yaml").read_text(), "python -m tests.spawning.golden writes them anew"
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_is_asked_for_everybody_in_every_size_is_what_the_golden_file_says(kind: str) -> None:
+    text = as_differences({name: await asked_for(choice) for name, choice in all_of(kind).items()})
+    assert text == ALL.joinpath(f"{kind}.yaml").read_text(), "python -m tests.spawning.golden writes them anew"
+
+
 def test_every_golden_file_has_a_shape() -> None:
     assert {file.stem for file in FOLDER.glob("*.yaml")} == set(SHAPES)
+    assert {file.stem for file in ALL.glob("*.yaml")} == set(KINDS)
 
 
 @pytest.mark.parametrize("name", [name for name, (choice, _site) in SHAPES.items() if not choice.staff])
