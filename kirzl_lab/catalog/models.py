@@ -277,7 +277,11 @@ class CourseFile(Model):
     starts: date | None = Field(default=None, description="First day on which students may open it.")
     ends: date | None = Field(default=None, description="Last day on which students may open it.")
     image: Annotated[str, StringConstraints(pattern=IMAGE)] = Field(
-        default="notebook", description="Image of its servers in a cluster."
+        default="notebook",
+        description=(
+            "Image of its servers in a cluster: one of the lab's, or the full name of another. A server ends after"
+            " idle_hours only where its image has the lab's extension: make another one from the lab's image notebook."
+        ),
     )
     sizes: Names = Field(min_length=1, description="Sizes that its members may choose.")
     default_size: Name = Field(description="The size that is chosen unless somebody chooses another.")

@@ -22,6 +22,7 @@ from kirzl_lab.spawning.choice import (
     PURPOSES,
     STAFF,
     Facts,
+    Purpose,
     SpaceFacts,
     is_open,
     not_open,
@@ -88,6 +89,7 @@ class Card:
     may_preview: bool
     opens: str | None
     last_end: str | None
+    preview_last_end: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,8 @@ class MySpaces(LabPage, BaseHandler):
             preview=preview,
             may_preview=facts.role in STAFF,
             opens=self._opens(facts, space, gettext),
-            last_end=self._last_end(facts, space, gettext),
+            last_end=self._last_end(facts, "work", gettext),
+            preview_last_end=self._last_end(facts, "preview", gettext) if facts.role in STAFF else None,
         )
 
     def _sizes(self, facts: Facts, space: SpaceFacts, gettext: Gettext) -> Iterator[SizeChoice]:
@@ -220,9 +223,10 @@ class MySpaces(LabPage, BaseHandler):
             return None
         return not_open(space).text(gettext, self.language)
 
-    def _last_end(self, facts: Facts, space: SpaceFacts, gettext: Gettext) -> str | None:
-        """Why the last server ended by itself; JupyterHub keeps it with what the spawner asked it to remember."""
-        spawner = self.current_user.orm_spawners.get(server_name_for(space.name, "work", facts.bindings))
+    def _last_end(self, facts: Facts, purpose: Purpose, gettext: Gettext) -> str | None:
+        """Why the last server did not start, or ended by itself; JupyterHub keeps it with the state of its spawner."""
+        name = server_name_for(facts.space.name, purpose, facts.bindings) if facts.space else ""
+        spawner = self.current_user.orm_spawners.get(name)
         reason = last_words.remembered(spawner.state) if spawner is not None else None
         return reason.text(gettext) if reason else None
 

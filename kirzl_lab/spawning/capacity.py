@@ -5,6 +5,7 @@ whose pod is not there yet. Nodes count that are ready, take new pods, carry the
 that its servers would not tolerate.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,17 @@ from kirzl_lab.catalog.models import Flavour, Size
 from kirzl_lab.problems import Phrase
 
 Object = Mapping[str, Any]
+
+QUANTITY = re.compile(r"([0-9.]+(?:[eE][-+]?[0-9]+)?)([a-zA-Z]*)")
+SUFFIXES: Mapping[str, float] = {
+    "": 1,
+    "n": 1e-9,
+    "u": 1e-6,
+    "m": 1e-3,
+    "k": 1e3,
+    **{letter: 1000**power for power, letter in enumerate("MGTPE", 2)},
+    **{f"{letter}i": 1024**power for power, letter in enumerate("KMGTPE", 1)},
+}
 
 NO_SUCH_GPU = Phrase("no machine of this cluster has such a GPU")
 OUT_OF_SERVICE = Phrase("every machine that has such a GPU is out of service at the moment")
@@ -92,15 +104,42 @@ def units(flavour: Flavour, nodes: Iterable[Object], servers: Servers) -> Units:
     return Units(total, taken)
 
 
+def is_too_large(wanted: Mapping[str, float], flavour: Flavour | None, nodes: Iterable[Object]) -> bool:
+    """Whether no node has so much of `wanted` (resource -> cores, bytes), were it empty, ready and open to all.
+
+    Where there is no node of that flavour at all, nobody knows how large one would be.
+    """
+    may = [node for node in nodes if _within(node["metadata"].get("labels") or {}, _selector(flavour))]
+    return bool(may) and not any(_has(node, wanted) for node in may)
+
+
+def _selector(flavour: Flavour | None) -> Mapping[str, str]:
+    return flavour.node_selector if flavour else {}
+
+
+def _has(node: Object, wanted: Mapping[str, float]) -> bool:
+    there = (node.get("status") or {}).get("allocatable") or {}
+    return all(_quantity(there.get(resource)) >= needed for resource, needed in wanted.items())
+
+
+def is_lost(name: str | None, nodes: Iterable[Object]) -> bool:
+    """Whether no node of that name is there, or none that is ready; a pod without a node has none to lose."""
+    return name is not None and not any(node["metadata"]["name"] == name and _is_ready(node) for node in nodes)
+
+
+def _is_ready(node: Object) -> bool:
+    conditions = (node.get("status") or {}).get("conditions") or []
+    return any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
+
+
 def _serves(node: Object, flavour: Flavour) -> bool:
-    spec, status = node.get("spec") or {}, node.get("status") or {}
-    ready = any(each.get("type") == "Ready" and each.get("status") == "True" for each in status.get("conditions") or [])
+    spec = node.get("spec") or {}
     labelled = _within(node["metadata"].get("labels") or {}, flavour.node_selector)
     kept_out = any(
         taint.get("effect") in ("NoSchedule", "NoExecute") and not _tolerates(flavour, taint)
         for taint in spec.get("taints") or []
     )
-    return ready and labelled and not spec.get("unschedulable") and not kept_out
+    return _is_ready(node) and labelled and not spec.get("unschedulable") and not kept_out
 
 
 def _tolerates(flavour: Flavour, taint: Object) -> bool:
@@ -140,6 +179,13 @@ def _has_ended(pod: Object) -> bool:
 
 
 def _number(quantity: object) -> int:
-    """Devices are counted in whole numbers, which Kubernetes shortens from a thousand on (1k)."""
-    text = str(quantity or 0)
-    return int(text[:-1]) * 1000 if text.endswith("k") else int(text)
+    """Devices are counted in whole numbers."""
+    return int(_quantity(quantity))
+
+
+def _quantity(quantity: object) -> float:
+    """A number as Kubernetes writes it: 2, 1930m, 1k, 24565Mi, 1e9."""
+    found = QUANTITY.fullmatch(str(quantity or 0))
+    if found is None:
+        raise ValueError(f"{quantity!r} is no quantity of Kubernetes")
+    return float(found[1]) * SUFFIXES[found[2]]

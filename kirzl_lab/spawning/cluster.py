@@ -11,6 +11,7 @@ tells at once, raise what the hub counts as its own failures, and do not say why
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -26,18 +27,13 @@ from kirzl_lab.spawning.answering import answers
 from kirzl_lab.spawning.choice import Choice
 from kirzl_lab.spawning.cluster_api import ClusterApi, TroubleError
 from kirzl_lab.spawning.cluster_capacity import capacity_of
+from kirzl_lab.spawning.cluster_end import SHORT_GRACE_S, remove
 from kirzl_lab.spawning.cluster_start import PROGRESS, PodStart, Step, address_of
 from kirzl_lab.spawning.not_started import NotStartedError
 from kirzl_lab.spawning.site import ClusterSite, site_of
 from kirzl_lab.spawning.telling import Telling
 from kirzl_lab.spawning.troubles import Reason, Trouble
-from kirzl_lab.spawning.watch import Pod, PodWatch
-
-GONE_S = 20.0
-"""How long a pod may take to go beyond its grace. Then its node is taken for lost, and it is deleted by force."""
-
-SHORT_GRACE_S = 1
-"""For what has ended, or never was ready."""
+from kirzl_lab.spawning.watch import PodWatch
 
 TRIES = 3
 """Of making a pod whose name is still taken."""
@@ -112,9 +108,10 @@ class ClusterSpawner(KubeSpawner):
         except TroubleError as error:
             if error.trouble.reason is Reason.FULL:  # the scheduler found none after all
                 raise NoUnitError(await capacity_of(self.site.namespace).full(choice)) from error
-            raise self._not_started(error.trouble) from error
+            raise self._not_started(await self._in_detail(choice, error.trouble)) from error
         except TimeoutError:
-            raise self._not_started(await self._too_late(name)) from None
+            late = await self._too_late(choice, name)
+            raise self._not_started(await self._in_detail(choice, late)) from None
         except SizeFull as problem:
             raise NoUnitError(problem) from None
         except watch.AWAY as error:
@@ -143,7 +140,7 @@ class ClusterSpawner(KubeSpawner):
         for _ in range(TRIES):
             if await self._api.create_pod(manifest):
                 return await self._until_it_answers(name, pods)
-            await self._remove(name, SHORT_GRACE_S)
+            await self._make_way(name)
         raise TroubleError(Trouble(Reason.SETUP, endings.NOT_SET_UP, f"the name {name} stays taken"))
 
     async def manifest(self, choice: Choice) -> dict[str, Any]:
@@ -181,14 +178,23 @@ class ClusterSpawner(KubeSpawner):
         """Whether JupyterLab answers there."""
         return await answers(url)
 
-    async def _too_late(self, name: str) -> Trouble:
+    async def _too_late(self, choice: Choice, name: str) -> Trouble:
         with suppress(*watch.AWAY):
             found = (await watch.pods_of(self.site.namespace)).now(name)
-            return troubles.too_late(found, await self._api.events(name))
+            unbound = await self._api.unbound(claim["metadata"]["name"] for claim in pod.claims(choice, self.site))
+            return troubles.too_late(found, await self._api.events(name), unbound)
         return Trouble(Reason.CLUSTER, endings.CLUSTER_AWAY, "the API server does not answer", 503)
+
+    async def _in_detail(self, choice: Choice, trouble: Trouble) -> Trouble:
+        """No room at the moment, or none ever: the scheduler says the same of both."""
+        if trouble.reason is Reason.ROOM and await capacity_of(self.site.namespace).is_too_large(choice):
+            return replace(trouble, words=endings.TOO_LARGE)
+        return trouble
 
     def _not_started(self, trouble: Trouble) -> NotStartedError:
         self.log.error("%s did not start (%s): %s", self._log_name, trouble.reason, trouble.operator)
+        # My spaces tells it, too: not everybody stays on the page of a start.
+        self.last_end = Phrase(trouble.words)
         return NotStartedError(trouble.words, reason=str(trouble.reason), status=trouble.status)
 
     def _told(self, step: Step) -> bool:
@@ -235,13 +241,20 @@ class ClusterSpawner(KubeSpawner):
             self.last_end = troubles.last_end(found, gone=gone)
         self.log.info("%s has ended: %s", self._log_name, trouble.operator if trouble else "its pod is gone")
         name, self._pod, self._status = self._pod, "", troubles.exit_status(found)
-        if not gone:
+        if (
+            found and not gone and not found["metadata"].get("deletionTimestamp")
+        ):  # else it has the grace of who ends it
             await self._api.delete_pod(name, SHORT_GRACE_S)
         return self._status
 
     async def stop(self, now: bool = False) -> None:
-        """End the server, and return when its pod is gone. Its volumes stay."""
+        """End the server, and return when its pod is gone, or cannot go yet: then the next start waits for it.
+
+        Its volumes stay.
+        """
         self._stopping = True
+        if self._proxy_pending:  # JupyterHub could not tell the proxy of it, and tells nobody
+            self.last_end = Phrase(endings.NO_ROUTE)
         await self._left()
         if self._pod:
             await self._remove(self._pod, SHORT_GRACE_S if now else pod.END_GRACE_S)
@@ -260,22 +273,15 @@ class ClusterSpawner(KubeSpawner):
         """Have a pod of that name gone that an earlier start left."""
         if pods.now(name) is not None:
             self.log.warning("A pod of an earlier start is in the way: %s", name)
-            await self._remove(name, SHORT_GRACE_S)
+            await self._make_way(name)
 
-    async def _remove(self, name: str, grace_s: int) -> None:
-        pods = await watch.pods_of(self.site.namespace)
-        uid = _uid(pods.now(name))
-        for grace in (grace_s, 0):
-            await self._api.delete_pod(name, grace, uid)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(grace + GONE_S):
-                    while True:
-                        changed, found = pods.change(name), _uid(pods.now(name))
-                        # Another one of that name is a later start's.
-                        if found is None or (uid is not None and found != uid):
-                            return
-                        await changed.wait()
-            self.log.warning("%s does not go (is its node lost?): it is deleted by force", name)
+    async def _make_way(self, name: str) -> None:
+        if not await self._remove(name, SHORT_GRACE_S):
+            said = f"the pod {name} of an earlier start does not go, and its node is ready"
+            raise TroubleError(Trouble(Reason.NODE, endings.STILL_ENDING, said, status=409))
+
+    async def _remove(self, name: str, grace_s: int) -> bool:
+        return await remove(name, grace_s, self._api, self.site.namespace)
 
     async def _abandon(self) -> None:
         name, self._pod = self._pod, ""
@@ -325,15 +331,11 @@ class ClusterSpawner(KubeSpawner):
                     return known
                 return f"{await self._until_it_answers(self._pod, pods)}{self._base_url}"
         except TroubleError as error:
-            self.last_end = Phrase(self._not_started(error.trouble).message)
+            self._not_started(error.trouble)
             await self._abandon()
         except watch.AWAY as error:  # TimeoutError among them
             self.log.warning("Where %s is is not known: %r", self._log_name, error)
         return known  # JupyterHub asks there in vain, and takes the server for ended
-
-
-def _uid(found: Pod | None) -> str | None:
-    return found["metadata"].get("uid") if found else None
 
 
 @cache

@@ -95,9 +95,9 @@ class ClusterApi:
             raise TroubleError(troubles.of_refusal(error.status, _message(error))) from error
         return True
 
-    async def events(self, name: str) -> list[troubles.Event]:
-        """What Kubernetes said about the pod, oldest first; nothing when that cannot be had."""
-        selector = f"involvedObject.kind=Pod,involvedObject.name={name}"
+    async def events(self, name: str, kind: str = "Pod") -> list[troubles.Event]:
+        """What Kubernetes said about that pod, or what else it is; oldest first; nothing when that cannot be had."""
+        selector = f"involvedObject.kind={kind},involvedObject.name={name}"
         try:
             async with asyncio.timeout(REQUEST_S):
                 answer = await self._api.list_namespaced_event(
@@ -108,6 +108,24 @@ class ClusterApi:
         except AWAY:
             return []
         return sorted(found, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime")))
+
+    async def unbound(self, claims: Iterable[str]) -> dict[str, list[troubles.Event]]:
+        """Those of the volume claims that have no volume yet, with what Kubernetes said about each."""
+        waiting = [name for name in claims if (await self._claim(name)).get("phase") == "Pending"]
+        return {name: await self.events(name, "PersistentVolumeClaim") for name in waiting}
+
+    async def _claim(self, name: str) -> Mapping[str, Any]:
+        """The status of a claim; nothing when that cannot be had."""
+        try:
+            async with asyncio.timeout(REQUEST_S):
+                answer = await self._api.read_namespaced_persistent_volume_claim(
+                    name, self._namespace, _preload_content=False
+                )
+                answer.raise_for_status()
+                status: Mapping[str, Any] = json.loads(await answer.read()).get("status") or {}
+        except AWAY:
+            return {}
+        return status
 
 
 async def _patiently(call: Callable[[], Awaitable[T]]) -> T:

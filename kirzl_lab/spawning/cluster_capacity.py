@@ -12,7 +12,7 @@ from kubespawner.clients import shared_client
 
 from kirzl_lab.catalog.models import Flavour, Size
 from kirzl_lab.problems import SizeFull
-from kirzl_lab.spawning import capacity, watch
+from kirzl_lab.spawning import capacity, pod, watch
 from kirzl_lab.spawning.capacity import Availability, Servers
 from kirzl_lab.spawning.choice import Choice, size_full
 
@@ -68,6 +68,17 @@ class ClusterCapacity:
         flavour = choice.flavour
         total = capacity.units(flavour, self._nodes or [], Servers()).total if flavour else 0
         return size_full(choice, total)
+
+    async def is_too_large(self, choice: Choice) -> bool:
+        """Whether no node could ever have what the choice's size guarantees, as far as is known."""
+        if await self._look() is None or self._nodes is None:
+            return False
+        cpus, memory = pod.guarantees_of(choice.size)
+        return capacity.is_too_large({"cpu": cpus, "memory": memory}, choice.flavour, self._nodes)
+
+    async def is_lost(self, node: str | None) -> bool:
+        """Whether that node does not answer the cluster any more, as far as is known at this moment."""
+        return await self._look() is not None and self._nodes is not None and capacity.is_lost(node, self._nodes)
 
     async def _look(self) -> list[capacity.Object] | None:
         """The server pods of now, with nodes that are fresh where the API server answers."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from enum import StrEnum
+from typing import ClassVar
 
 from kirzl_lab.spawning import endings, pod, troubles
 from kirzl_lab.spawning.cluster_api import ClusterApi, TroubleError
@@ -16,8 +17,12 @@ from kirzl_lab.spawning.telling import Telling
 from kirzl_lab.spawning.troubles import Reason, Trouble
 from kirzl_lab.spawning.watch import Pod, PodWatch
 
-READY_POLL_S = 0.05
-"""Between two looks at a JupyterLab that starts."""
+LOOK_S = (0.05, 0.5)
+"""Between two looks at a JupyterLab that starts: at least, at most."""
+
+LOOK_EACH_S = 0.005
+"""What is added for every start that looks. A look costs the hub half a millisecond: the starts of a whole lecture may
+take a tenth of its time, and not all of it."""
 
 
 class Step(StrEnum):
@@ -39,8 +44,17 @@ PROGRESS: Mapping[Step, int] = {
 }
 
 
+def look_s(starting: int) -> float:
+    """How long one of so many starts waits before it looks again whether its JupyterLab answers."""
+    least, most = LOOK_S
+    return min(max(least, starting * LOOK_EACH_S), most)
+
+
 class PodStart:
     """One start, from the moment at which its pod was asked for."""
+
+    looking: ClassVar[set["PodStart"]] = set()
+    """The starts whose container runs."""
 
     def __init__(self, name: str, pods: PodWatch, api: ClusterApi, telling: Telling) -> None:
         self._name = name
@@ -51,6 +65,12 @@ class PodStart:
 
     async def address(self, answers: Callable[[str], Awaitable[bool]]) -> str:
         """The address of the pod once `answers` says that it answers there. Raises `TroubleError`."""
+        try:
+            return await self._until(answers)
+        finally:
+            self.looking.discard(self)
+
+    async def _until(self, answers: Callable[[str], Awaitable[bool]]) -> str:
         seen = False
         while True:
             changed, found = self._pods.change(self._name), self._pods.now(self._name)
@@ -61,9 +81,10 @@ class PodStart:
                 wait_s = await self._endure(found)
                 address = address_of(found)
                 if address is not None:
+                    self.looking.add(self)
                     if await answers(address):
                         return address
-                    wait_s = READY_POLL_S
+                    wait_s = look_s(len(self.looking))
             elif seen:
                 raise TroubleError(self._removed())
             with suppress(TimeoutError):

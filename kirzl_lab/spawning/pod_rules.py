@@ -7,13 +7,53 @@ none of them may have changed. It does not ask `pod` what the volumes are: it ha
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kirzl_lab.catalog.models import NetworkReach
 from kirzl_lab.spawning import pod
 from kirzl_lab.spawning.choice import Choice
 from kirzl_lab.spawning.site import ClusterSite
 
 Manifest = Mapping[str, Any]
 
-SCRATCH = ("tmp", "shm")
+SPEC_MAY = frozenset(
+    {
+        "automountServiceAccountToken",
+        "containers",
+        "enableServiceLinks",
+        "imagePullSecrets",
+        "nodeSelector",
+        "restartPolicy",
+        "runtimeClassName",
+        "securityContext",
+        "serviceAccountName",
+        "terminationGracePeriodSeconds",
+        "tolerations",
+        "volumes",
+        # Where among the nodes that may have it, and before whom, is a site's own matter.
+        "affinity",
+        "priorityClassName",
+        "schedulerName",
+        "topologySpreadConstraints",
+    }
+)
+"""What a pod may have at all, as far as it is not empty; nothing that Kubernetes may yet invent."""
+
+CONTAINER_MAY = frozenset(
+    {
+        "env",
+        "image",
+        "imagePullPolicy",
+        "name",
+        "ports",
+        "resources",
+        "securityContext",
+        "terminationMessagePolicy",
+        "volumeMounts",
+        "workingDir",
+    }
+)
+"""The same of its container: no command but the image's, no hooks, no probes that have the kubelet ask around."""
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
 def must_hold(manifest: Manifest, choice: Choice, site: ClusterSite) -> list[str]:
@@ -26,6 +66,7 @@ def must_hold(manifest: Manifest, choice: Choice, site: ClusterSite) -> list[str
         *_identity(manifest, choice, site),
         *_walls(spec),
         *_inside(containers[0]),
+        *_environment(containers[0], choice, site),
         *_size(spec, containers[0], choice),
         *_volumes(spec.get("volumes") or [], choice),
         *_mounts(containers[0].get("volumeMounts") or [], choice),
@@ -46,27 +87,35 @@ def _identity(manifest: Manifest, choice: Choice, site: ClusterSite) -> Iterator
 
 def _walls(spec: Manifest) -> Iterator[str]:
     """Between the pod, its node and the API server."""
-    for name in ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"):
-        if spec.get(name):
-            yield f"{name} must not be set"
-    for name in ("initContainers", "ephemeralContainers", "nodeName"):
-        if spec.get(name):
-            yield f"there must be no {name}"
+    yield from _nothing_but(SPEC_MAY, spec)
     for name in ("automountServiceAccountToken", "enableServiceLinks"):
         yield from _same(name, spec.get(name), False)
     yield from _same("serviceAccountName", spec.get("serviceAccountName") or "default", "default")
     yield from _same("restartPolicy", spec.get("restartPolicy"), "Never")
+    yield from _same("terminationGracePeriodSeconds", spec.get("terminationGracePeriodSeconds"), pod.END_GRACE_S)
+    if str(spec.get("priorityClassName") or "").startswith("system-"):
+        yield "priorityClassName must not be one of the cluster's own parts"
     yield from _same("securityContext of the pod", spec.get("securityContext"), pod.POD_SECURITY)
 
 
 def _inside(container: Manifest) -> Iterator[str]:
+    yield from _nothing_but(CONTAINER_MAY, container)
     yield from _same("securityContext", container.get("securityContext"), pod.CONTAINER_SECURITY)
-    if container.get("envFrom") or any(entry.get("valueFrom") for entry in container.get("env") or []):
+    if any(entry.get("valueFrom") for entry in container.get("env") or []):
         yield "no variable may come from elsewhere in the cluster"
     if any(port.get("hostPort") for port in container.get("ports") or []):
         yield "there must be no hostPort"
-    if container.get("volumeDevices"):
-        yield "there must be no volumeDevices"
+
+
+def _environment(container: Manifest, choice: Choice, site: ClusterSite) -> Iterator[str]:
+    found = {entry.get("name"): entry.get("value") for entry in container.get("env") or []}
+    wanted = pod.environment(choice, site, "")
+    for name in ("KIRZL_LAB_SPACE", "KIRZL_LAB_PURPOSE", "KIRZL_LAB_IDLE_HOURS"):
+        yield from _same(name, found.get(name), wanted.get(name))
+    # Whoever may go anywhere may go through a proxy of the site's.
+    if choice.network_reach is not NetworkReach.INTERNET:
+        for name in PROXIES:
+            yield from _same(name, found.get(name), wanted.get(name))
 
 
 def _size(spec: Manifest, container: Manifest, choice: Choice) -> Iterator[str]:
@@ -80,45 +129,69 @@ def _size(spec: Manifest, container: Manifest, choice: Choice) -> Iterator[str]:
     yield from _same("requests", ordinary, {"cpu": guaranteed_cpus, "memory": guaranteed_memory})
     for name in sorted(set(requests) - pod.ORDINARY):
         yield from _same(f"requests of {name}", requests[name], pod.gpu_of(flavour).get(name))
-    if spec.get("resourceClaims") or resources.get("claims"):
+    if resources.get("claims"):
         yield "there must be no resource claims"
     yield from _same("runtimeClassName", spec.get("runtimeClassName"), pod.runtime_class_of(flavour))
     selector = spec.get("nodeSelector") or {}
     for name, value in pod.node_selector_of(flavour).items():
         yield from _same(f"nodeSelector {name}", selector.get(name), value)
+    tolerations = spec.get("tolerations") or []
+    if any(not toleration.get("key") for toleration in tolerations):
+        yield "there must be no toleration of every taint"
+    for toleration in pod.tolerations_of(flavour):
+        if toleration not in tolerations:
+            yield f"the toleration {toleration!r} must be there"
 
 
 def _volumes(volumes: list[Manifest], choice: Choice) -> Iterator[str]:
-    for volume in volumes:
-        name = volume.get("name")
-        sources = sorted(set(volume) - {"name"})
-        if name in SCRATCH:
-            yield from _same(f"volume {name}", sources, ["emptyDir"])
-            continue
-        claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
-        may = {"home": pod.home_name(choice)}
-        if choice.kind == "course":
-            may["materials"] = pod.materials_name(choice.space)
-            if choice.staff:
-                may["course"] = pod.course_name(choice.space)
-        if sources != ["persistentVolumeClaim"] or name not in may or claim != may[name]:
-            yield f"volume {name} ({', '.join(sources)} {claim or ''}) is none that this server may have"
+    wanted = {
+        "home": _claim(pod.home_name(choice)),
+        "tmp": {"emptyDir": {"sizeLimit": f"{pod.SCRATCH_GIB}Gi"}},
+        "shm": {"emptyDir": {"medium": "Memory", "sizeLimit": str(pod.limits_of(choice.size)[1])}},
+    }
+    if choice.kind == "course":
+        wanted["materials"] = _claim(pod.materials_name(choice.space), **_read_only(choice))
+        if choice.staff:
+            wanted["course"] = _claim(pod.course_name(choice.space))
+    yield from _the_same_parts("volume", volumes, wanted)
 
 
 def _mounts(mounts: list[Manifest], choice: Choice) -> Iterator[str]:
-    places = {
-        "home": str(pod.HOME),
-        "materials": str(pod.MATERIALS),
-        "course": str(pod.COURSE),
-        "tmp": "/tmp",  # noqa: S108 - the pod's own
-        "shm": "/dev/shm",  # noqa: S108 - the pod's own
+    wanted: dict[str, dict[str, Any]] = {
+        "home": {"mountPath": str(pod.HOME)},
+        "tmp": {"mountPath": "/tmp"},  # noqa: S108 - the pod's own
+        "shm": {"mountPath": "/dev/shm"},  # noqa: S108 - the pod's own
     }
-    for mount in mounts:
-        name = mount.get("name")
-        if mount.get("mountPath") != places.get(str(name)) or mount.get("subPath") or mount.get("mountPropagation"):
-            yield f"{name} must not be mounted at {mount.get('mountPath')}"
-        if name == "materials" and not choice.staff and not mount.get("readOnly"):
-            yield "materials must be read-only"
+    if choice.kind == "course":
+        wanted["materials"] = {"mountPath": str(pod.MATERIALS), **_read_only(choice)}
+        if choice.staff:
+            wanted["course"] = {"mountPath": str(pod.COURSE)}
+    yield from _the_same_parts("mount of", mounts, wanted)
+
+
+def _read_only(choice: Choice) -> dict[str, bool]:
+    return {} if choice.staff else {"readOnly": True}
+
+
+def _claim(name: str, **more: bool) -> dict[str, Any]:
+    return {"persistentVolumeClaim": {"claimName": name, **more}}
+
+
+def _the_same_parts(what: str, found: list[Manifest], wanted: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Neither more nor fewer, and each as it must be: a home that is missing is work that is lost."""
+    names = [str(each.get("name")) for each in found]
+    for each in found:
+        said = {key: value for key, value in each.items() if key != "name" and value not in (None, False)}
+        yield from _same(f"{what} {each.get('name')}", said, wanted.get(str(each.get("name"))))
+    for name in wanted:
+        if names.count(name) != 1:
+            yield f"there must be one {what} {name}"
+
+
+def _nothing_but(may: frozenset[str], found: Manifest) -> Iterator[str]:
+    for name in sorted(found):
+        if found[name] and name not in may:
+            yield f"there must be no {name}"
 
 
 def _sees_gpus(container: Manifest) -> bool:

@@ -4,7 +4,7 @@ Each trouble has a sentence for the person and a line for operators, which quote
 (a registry that hiccups, a node that is being freed) has a patience: how long it may last before the start gives up.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -81,6 +81,12 @@ DISRUPTIONS: Mapping[str, tuple[Reason, str]] = {
     "PreemptionByScheduler": (Reason.EVICTED, endings.DRAINED),
 }
 REFUSED_BY_NODE = ("OutOf", "UnexpectedAdmissionError", "NodeAffinity", "TopologyAffinityError", "Preempting")
+VOLUME_WORDS = ("volume", "pvc(s)", "free storage", "available disk")
+"""In lower case, of what the scheduler says of volumes (its plugins volumebinding, volumerestrictions, volumezone)."""
+BINDING = "binding volumes"
+"""Of what it says once it has waited in vain for a volume to be made for a pod that has its place."""
+NO_PLACE_YET = frozenset({"WaitForFirstConsumer", "WaitForPodScheduled"})
+"""Events of a claim whose volume is made once its pod has a place."""
 TRUST_THE_AUTOSCALER = frozenset({"TriggeredScaleUp"})
 SHUTDOWN = frozenset({"NodeShutdown", "Terminated", "Shutdown"})
 
@@ -94,15 +100,25 @@ def at_start(pod: Pod) -> Trouble | None:
     return ended or _unscheduled(pod) or _waiting(pod)
 
 
-def too_late(pod: Pod | None, events: Iterable[Event]) -> Trouble:
-    """What to say of a start whose time is over."""
+def too_late(pod: Pod | None, events: Iterable[Event], unbound: Mapping[str, Sequence[Event]]) -> Trouble:
+    """What to say of a start whose time is over; `unbound` are its claims without a volume, with their events.
+
+    The scheduler says nothing of a pod that waits for its volume to be made: the claim's events do.
+    """
     if pod is not None and (known := at_start(pod)):
         return known
+    for claim, told in unbound.items():
+        if told and told[-1].get("reason") not in NO_PLACE_YET:
+            return Trouble(Reason.VOLUME, endings.NO_VOLUME, f"{claim} has no volume: {_last(told)}")
     warnings = [event for event in events if event.get("type") == "Warning"]
-    lines = "; ".join(f"{event.get('reason')}: {event.get('message')}" for event in warnings[-3:])
+    lines = _last(warnings)
     if any(event.get("reason") in ("FailedMount", "FailedAttachVolume") for event in warnings):
         return Trouble(Reason.VOLUME, endings.NO_VOLUME, lines)
     return Trouble(Reason.TIMEOUT, endings.NOT_READY, lines or "it did not answer in time", status=504)
+
+
+def _last(events: Sequence[Event]) -> str:
+    return "; ".join(f"{event.get('reason')}: {event.get('message')}" for event in events[-3:])
 
 
 def waits_for_a_node(events: Iterable[Event]) -> bool:
@@ -121,28 +137,30 @@ def at_end(pod: Pod, *, gone: bool = False) -> Trouble | None:
     ended = terminated(pod)
     if not (over or deleted or ended):
         return None
-    return _ended_by_size(status, ended) or _ended_by_node(status) or _ended_otherwise(status, ended, deleted)
-
-
-def _ended_by_size(status: Mapping[str, Any], ended: Mapping[str, Any] | None) -> Trouble | None:
-    if ended and ended.get("reason") == "OOMKilled":
-        return Trouble(Reason.MEMORY, endings.OUT_OF_MEMORY, "OOMKilled", status=400)
-    if status.get("phase") == "Failed" and str(status.get("reason") or "").startswith(REFUSED_BY_NODE):
-        return Trouble(Reason.ROOM, endings.NO_ROOM, _said(status), status=409)
-    return None
+    return _ended_by_node(status) or _ended_by_size(status, ended) or _ended_otherwise(status, ended, deleted)
 
 
 def _ended_by_node(status: Mapping[str, Any]) -> Trouble | None:
     if status.get("reason") == "Evicted":
         return Trouble(Reason.EVICTED, endings.EVICTED, _said(status))
+    # Before the conditions: a node that shuts down sets the one of a node that is short of something.
+    if status.get("reason") in SHUTDOWN:
+        return Trouble(Reason.EVICTED, endings.DRAINED, _said(status))
     for condition in status.get("conditions") or []:
         if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
             reason, words = DISRUPTIONS.get(str(condition.get("reason")), (Reason.REMOVED, endings.REMOVED))
             return Trouble(reason, words, f"{condition.get('reason')}: {condition.get('message')}")
     if status.get("reason") == "NodeLost":
         return Trouble(Reason.NODE, endings.NODE_LOST, _said(status))
-    if status.get("phase") == "Failed" and status.get("reason") in SHUTDOWN:
-        return Trouble(Reason.EVICTED, endings.DRAINED, _said(status))
+    return None
+
+
+def _ended_by_size(status: Mapping[str, Any], ended: Mapping[str, Any] | None) -> Trouble | None:
+    # containerd keeps the reason from the first kernel that was killed, hours before the server's own good end.
+    if ended and ended.get("reason") == "OOMKilled" and ended.get("exitCode") != 0:
+        return Trouble(Reason.MEMORY, endings.OUT_OF_MEMORY, "OOMKilled", status=400)
+    if status.get("phase") == "Failed" and str(status.get("reason") or "").startswith(REFUSED_BY_NODE):
+        return Trouble(Reason.ROOM, endings.NO_ROOM, _said(status), status=409)
     return None
 
 
@@ -198,15 +216,22 @@ def _said(status: Mapping[str, Any]) -> str:
 
 def _unscheduled(pod: Pod) -> Trouble | None:
     for condition in (pod.get("status") or {}).get("conditions") or []:
-        if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            message = str(condition.get("message") or "")
-            reason, words, status = Reason.ROOM, endings.NO_ROOM, 409
+        if condition.get("type") != "PodScheduled":
+            continue
+        message = str(condition.get("message") or "")
+        if condition.get("reason") == "SchedulerError" and BINDING in message:
+            return _no_volume(message)
+        if condition.get("reason") == "Unschedulable":
             if any(f"Insufficient {resource}" in message for resource in _devices(pod)):
-                reason = Reason.FULL
-            elif "persistentvolumeclaim" in message or "volume" in message:
-                reason, words, status = Reason.VOLUME, endings.NO_VOLUME, 500
-            return Trouble(reason, words, message, status, PATIENCE_S[reason])
+                return Trouble(Reason.FULL, endings.NO_ROOM, message, 409, PATIENCE_S[Reason.FULL])
+            if any(word in message.lower() for word in VOLUME_WORDS):
+                return _no_volume(message)
+            return Trouble(Reason.ROOM, endings.NO_ROOM, message, 409, PATIENCE_S[Reason.ROOM])
     return None
+
+
+def _no_volume(message: str) -> Trouble:
+    return Trouble(Reason.VOLUME, endings.NO_VOLUME, message, patience_s=PATIENCE_S[Reason.VOLUME])
 
 
 def _devices(pod: Pod) -> set[str]:

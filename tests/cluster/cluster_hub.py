@@ -56,6 +56,8 @@ class NoProxy(Proxy):
         self._routes: dict[str, dict[str, Any]] = {}
 
     async def add_route(self, routespec: str, target: str, data: Mapping[str, Any]) -> None:
+        if data.get("server_name") == "no-way":
+            raise OSError("the proxy is away")
         self._routes[routespec] = {"routespec": routespec, "target": target, "data": data}
 
     async def delete_route(self, routespec: str) -> None:

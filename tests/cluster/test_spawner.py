@@ -113,6 +113,7 @@ def test_an_image_that_is_missing_is_told_and_leaves_nothing(hub: SpawnerHub) ->
     assert status == 500
     assert not hub.pods()
     assert "ErrImageNeverPull" in hub.log.read_text()
+    assert ended(hub, "ml") == endings.NO_IMAGE
 
 
 def test_an_image_without_a_server_is_told(hub: SpawnerHub) -> None:
@@ -122,9 +123,49 @@ def test_an_image_without_a_server_is_told(hub: SpawnerHub) -> None:
 
 def test_a_size_that_fits_on_no_node_is_told(hub: SpawnerHub) -> None:
     _steps, status, words = hub.failed("ml", guaranteed_cpus=200)
-    assert (status, words) == (409, endings.NO_ROOM)
+    assert (status, words) == (409, endings.TOO_LARGE)
     assert "Insufficient cpu" in hub.log.read_text()
     assert not hub.pods()
+
+
+@pytest.mark.parametrize("binding", ["WaitForFirstConsumer", "Immediate"])
+def test_a_home_whose_volume_nobody_makes_is_told(hub: SpawnerHub, binding: str) -> None:
+    storage, home = f"absent-{secrets.token_hex(4)}", f"home-{hub.user}--unbound"
+    api.kubectl(
+        "create",
+        "-f",
+        "-",
+        given=json.dumps(
+            {
+                "apiVersion": "storage.k8s.io/v1",
+                "kind": "StorageClass",
+                "metadata": {"name": storage},
+                "provisioner": "lab.example/absent",
+                "volumeBindingMode": binding,
+            }
+        ),
+    )
+    spec = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Gi"}},
+        "storageClassName": storage,
+    }
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": home}, "spec": spec}
+    try:
+        hub.space.apply(claim)  # what is there stays as it is
+        steps, status, words = hub.failed("unbound", space="unbound")
+        assert (status, words) == (500, endings.NO_VOLUME)
+        assert steps[-1] == "Finding a place for your server"
+        assert not hub.pods()
+    finally:
+        hub.space.kubectl("delete", "pvc", home, "--ignore-not-found")
+        api.kubectl("delete", "storageclass", storage)
+
+
+def test_a_server_to_which_no_way_can_be_opened_says_so(hub: SpawnerHub) -> None:
+    assert hub.request("no-way").status_code in (201, 202)
+    assert ended(hub, "no-way") == endings.NO_ROUTE
+    wait_until(lambda: not hub.pods(), "its pod to go")
 
 
 def test_too_little_memory_is_told_at_the_start_and_afterwards(hub: SpawnerHub) -> None:

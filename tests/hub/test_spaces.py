@@ -1,10 +1,18 @@
-"""What My spaces says in words of its own."""
+"""What My spaces says in words of its own, and what a card tells of the servers that a person had there."""
+
+import re
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from kirzl_lab.federation.claims import Why
-from kirzl_lab.hub.spaces import not_counted
+from kirzl_lab.hub.spaces import MySpaces, not_counted
 from kirzl_lab.look import i18n
+from kirzl_lab.problems import Phrase
+from kirzl_lab.spawning import endings, last_words
+from kirzl_lab.spawning.choice import Binding
+from tests.look import samples
 
 
 @pytest.mark.parametrize(
@@ -22,3 +30,22 @@ def test_why_nothing_was_looked_for(reasons: list[str], words: str) -> None:
     assert not_counted([str(reason) for reason in reasons], lambda message: message) == words
     german = not_counted([str(reason) for reason in reasons], i18n.translations("de").gettext)
     assert german not in ("", words)
+
+
+def test_each_purpose_tells_its_own_last_end() -> None:
+    states = {"mine": last_words.remember(Phrase(endings.NO_IMAGE)), "ml-101-view": None, "x": {"last_end": "x"}}
+    user = SimpleNamespace(orm_spawners={name: SimpleNamespace(state=state) for name, state in states.items()})
+    page: Any = SimpleNamespace(current_user=user)
+    facts: Any = SimpleNamespace(space=SimpleNamespace(name="ml-101"), bindings=[Binding("mine", "ml-101", "preview")])
+    german = i18n.translations("de").gettext
+    assert MySpaces._last_end(page, facts, "preview", german) == german(endings.NO_IMAGE)
+    assert MySpaces._last_end(page, facts, "work", german) is None
+
+
+def test_a_card_tells_how_the_last_server_and_the_last_preview_ended() -> None:
+    card = samples.space(
+        *samples.ML, **samples.STAFF, last_end="It ended by itself.", preview_last_end="It did not start."
+    )
+    html = samples.render(samples.Page("home.html", samples.HOME | {"spaces": [card]}), "de")
+    notes = re.findall(r'<p class="k-note is-warn">(.*?)</p>', html)
+    assert notes == ["It ended by itself.", "Vorschau als Studierende: It did not start."]

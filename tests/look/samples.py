@@ -92,6 +92,7 @@ def space(name: str, de: str, en: str, **more: Any) -> Names:
         "may_preview": False,
         "opens": None,
         "last_end": None,
+        "preview_last_end": None,
     }
     return Names(**{"name": name, "title": Text(de=de, en=en)} | facts | more)
 

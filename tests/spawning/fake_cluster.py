@@ -40,6 +40,7 @@ class FakeCluster:
         self.namespace = namespace
         self.watch = FakeWatch(namespace)
         self.claims: dict[str, Mapping[str, Any]] = {}
+        self.claim_statuses: dict[str, Mapping[str, Any]] = {}
         self.deleted: list[tuple[str, int]] = []
         self.events: list[dict[str, Any]] = []
         self.on_create: Change = lambda _pod: None
@@ -89,17 +90,19 @@ class FakeCluster:
         self._answer()
         if claim["metadata"]["name"] in self.claims:
             raise refusal(409)
+        self.claim_statuses.setdefault(claim["metadata"]["name"], {"phase": "Bound"})
         self.claims[claim["metadata"]["name"]] = claim
 
-    async def read_namespaced_persistent_volume_claim(self, name: str, _namespace: str) -> Mapping[str, Any]:
+    async def read_namespaced_persistent_volume_claim(self, name: str, _namespace: str, **_more: Any) -> "Answer":
         self._answer()
         if name not in self.claims:
             raise refusal(404)
-        return self.claims[name]
+        return Answer({**self.claims[name], "status": self.claim_statuses[name]})
 
-    async def list_namespaced_event(self, _namespace: str, **_more: Any) -> "Answer":
+    async def list_namespaced_event(self, _namespace: str, *, field_selector: str, **_more: Any) -> "Answer":
         self._answer()
-        return Answer({"items": self.events})
+        kind, name = (part.partition("=")[2] for part in field_selector.split(","))
+        return Answer({"items": [event for event in self.events if event.get("of", ("Pod", name)) == (kind, name)]})
 
     def _answer(self) -> None:
         if self.broken is not None:

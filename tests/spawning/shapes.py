@@ -11,7 +11,7 @@ from kubernetes_asyncio.client import ApiClient
 
 from kirzl_lab.catalog.models import Flavour, NetworkReach, Role, Size, Text, Toleration
 from kirzl_lab.spawning import pod
-from kirzl_lab.spawning.choice import Choice
+from kirzl_lab.spawning.choice import PURPOSES, STAFF, Choice
 from kirzl_lab.spawning.cluster import ClusterSpawner
 from kirzl_lab.spawning.site import ClusterSite
 from tests.spawning.samples import a_choice
@@ -82,6 +82,24 @@ SHAPES: Mapping[str, tuple[Choice, ClusterSite]] = {
     ),
     "research-owner-gpu-full": (shape(role=Role.OWNER, **RESEARCH, **WHOLLY), SITE),
 }
+
+KINDS: Mapping[str, tuple[Mapping[str, Any], tuple[Role, ...]]] = {
+    "course": ({}, (Role.STUDENT, Role.ASSISTANT, Role.INSTRUCTOR)),
+    "sandbox": (SANDBOX, (Role.MEMBER, Role.OWNER)),
+    "research": (RESEARCH, (Role.MEMBER, Role.OWNER)),
+}
+OF_SIZES: Mapping[str, Mapping[str, Any]] = {"cpu": {}, "gpu-slice": SLICED, "gpu-full": WHOLLY}
+
+
+def all_of(kind: str) -> dict[str, Choice]:
+    """Everybody who may have a server in a space of that kind, for every purpose, in every size; the smallest first."""
+    of_kind, roles = KINDS[kind]
+    return {
+        f"{role}-{purpose}-{size}": shape(role=role, purpose=purpose, **of_kind, **of_size)
+        for role in roles
+        for purpose in (PURPOSES if role in STAFF else PURPOSES[:1])
+        for size, of_size in OF_SIZES.items()
+    }
 
 
 class ShapeSpawner(ClusterSpawner):

@@ -97,6 +97,41 @@ def test_nobody_is_in_their_own_way() -> None:
     assert not units([node("a")], pods=pods[:7], starting=starting, leaving_out="8").full
 
 
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("cpus", "memory", "too_large"),
+    [(4, 16 * GIB, False), (4, 16 * GIB + 1, True), (4.01, GIB, True), (3, 17 * GIB, True), (0.1, 1, False)],
+)
+def test_what_no_node_has_can_never_be_had(cpus: float, memory: float, too_large: bool) -> None:
+    nodes = [
+        {"metadata": {"name": "a"}, "status": {"allocatable": {"cpu": "4", "memory": "16777216Ki"}}},
+        # Neither is it ready, nor does it have enough of both.
+        {"metadata": {"name": "b"}, "status": {"allocatable": {"cpu": "3920m", "memory": "16e9"}}},
+        {"metadata": {"name": "new"}},
+    ]
+    assert capacity.is_too_large({"cpu": cpus, "memory": memory}, None, nodes) is too_large
+
+
+def test_how_large_nodes_are_that_are_yet_to_be_made_is_not_known() -> None:
+    h100 = SLICE.model_copy(update={"node_selector": {"model": "h100"}})
+    assert not capacity.is_too_large({"cpu": 99}, h100, [node("a")])
+    assert capacity.is_too_large({"cpu": 99}, h100, [node("a"), node("b", labels={"model": "h100"})])
+    assert not capacity.is_too_large({"cpu": 99}, None, [])
+
+
+def test_a_node_is_lost_when_it_is_not_ready_or_gone() -> None:
+    nodes = [node("a"), node("down", ready=False), {"metadata": {"name": "new"}}]
+    assert {name: capacity.is_lost(name, nodes) for name in ("a", "down", "new", "gone", None)} == {
+        "a": False,
+        "down": True,
+        "new": True,
+        "gone": True,
+        None: False,
+    }
+
+
 @given(
     total=st.integers(0, 12),
     pods=st.lists(

@@ -10,11 +10,11 @@ from jupyterhub import orm
 from kubespawner import KubeSpawner
 
 from kirzl_lab.problems import Phrase
-from kirzl_lab.spawning import capacity, cluster, cluster_api, cluster_capacity, endings, troubles
+from kirzl_lab.spawning import capacity, cluster, cluster_api, cluster_capacity, cluster_end, endings, troubles
 from kirzl_lab.spawning.choice import Choice
 from kirzl_lab.spawning.cluster_start import Step
 from kirzl_lab.spawning.not_started import NotStartedError
-from tests.spawning.fake_cluster import FakeCluster, ends, refusal, runs, waits
+from tests.spawning.fake_cluster import Change, FakeCluster, ends, refusal, runs, waits
 from tests.spawning.shapes import SITE, SLICED, ShapeSpawner, shape, spawner_for
 
 POD = "server-bcd234fgh--ml-101"
@@ -38,7 +38,7 @@ async def fake(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeCluster]:
     made = FakeCluster(SITE.namespace)
     made.on_create = runs
     monkeypatch.setitem(KubeSpawner.reflectors, ("pods", SITE.namespace), made.watch)
-    monkeypatch.setattr(cluster, "GONE_S", 0.2)
+    monkeypatch.setattr(cluster_end, "LOOK_S", 0.05)
     monkeypatch.setattr(cluster_api, "PATIENCE_S", 0.2)
     monkeypatch.setattr(cluster_api, "AGAIN_S", 0.01)
     monkeypatch.setattr(troubles, "PATIENCE_S", dict.fromkeys(troubles.Reason, 0.05))
@@ -139,9 +139,13 @@ async def test_a_start_that_fails_says_why_and_leaves_nothing(
         await server.start()
     assert (failed.value.message, failed.value.status_code) == (words, status)
     assert fake.watch.all() == []
-    assert server.get_state() == {}
     assert await server.poll() is not None
     assert await told(server)
+    # My spaces tells it as well, until the next start.
+    assert server.get_state() == {"last_end": words}
+    fake.on_create = runs
+    await server.start()
+    assert server.get_state() == {"pod_name": POD}
 
 
 async def test_what_mends_itself_in_time_is_no_failure(server: FakeSpawner, fake: FakeCluster) -> None:
@@ -166,6 +170,20 @@ async def test_a_start_that_takes_too_long_tells_what_is_known(server: FakeSpawn
         await server.start()
     assert failed.value.message == endings.NO_VOLUME
     assert fake.watch.all() == []
+
+
+async def test_a_volume_that_nobody_makes_is_told_when_the_time_is_over(server: FakeSpawner, fake: FakeCluster) -> None:
+    home = "home-bcd234fgh--ml-101"
+    fake.on_create = lambda _pod: None
+    fake.claim_statuses[home] = {"phase": "Pending"}
+    said = "waiting for a volume to be created by the external provisioner"
+    fake.events = [
+        {"of": ("PersistentVolumeClaim", home), "type": "Normal", "reason": "ExternalProvisioning", "message": said}
+    ]
+    server.start_timeout = 3
+    with pytest.raises(NotStartedError) as failed:
+        await server.start()
+    assert (failed.value.message, failed.value.reason) == (endings.NO_VOLUME, "volume")
 
 
 async def test_a_cancelled_start_leaves_nothing(server: FakeSpawner, fake: FakeCluster) -> None:
@@ -248,12 +266,48 @@ async def test_a_pod_that_an_earlier_start_left_makes_way(server: FakeSpawner, f
     assert [name for name, _grace in fake.deleted] == [POD]
 
 
-async def test_a_pod_that_does_not_go_is_deleted_by_force(server: FakeSpawner, fake: FakeCluster) -> None:
+def on_node(name: str) -> Change:
+    return lambda pod: (runs(pod), pod["spec"].update(nodeName=name))
+
+
+@pytest.fixture
+def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_end, "SHORT_GRACE_S", 0)
+    monkeypatch.setattr(cluster, "SHORT_GRACE_S", 0)
+
+
+@pytest.mark.usefixtures("no_grace")
+async def test_a_pod_of_a_lost_node_is_deleted_by_force(server: FakeSpawner, fake: FakeCluster) -> None:
+    known(1)
+    fake.on_create = on_node("lost")
     await server.start()
-    fake.on_delete = lambda _name: fake.deleted[-1][1] == 0
+    fake.on_delete = lambda _name: len(fake.deleted) == 2
     await server.stop(now=True)
-    assert fake.deleted == [(POD, 1), (POD, 0)]
+    assert fake.deleted == [(POD, 0), (POD, 0)]
+    assert fake.watch.all() == []
     assert await server.poll() == 0
+
+
+@pytest.mark.usefixtures("no_grace")
+@pytest.mark.parametrize("nodes_known", [True, False])
+async def test_a_pod_on_a_node_that_is_ready_is_left_to_end_and_the_next_start_does_not_begin_beside_it(
+    server: FakeSpawner, fake: FakeCluster, monkeypatch: pytest.MonkeyPatch, nodes_known: bool
+) -> None:
+    found = known(1)
+    if not nodes_known:
+        found._nodes = None
+    fake.on_create, fake.on_delete = on_node("a"), lambda _name: False
+    await server.start()
+    await server.stop(now=True)
+    assert len(fake.deleted) == 1
+    again = await a_server(fake, monkeypatch, shape())
+    with pytest.raises(NotStartedError) as failed:
+        await again.start()
+    assert (failed.value.message, failed.value.status_code) == (endings.STILL_ENDING, 409)
+    assert [pod["metadata"]["uid"] for pod in fake.watch.all()] == ["uid-1"]
+    fake.on_delete = lambda _name: True
+    await again.start()
+    assert [pod["metadata"]["uid"] for pod in fake.watch.all()] == ["uid-2"]
 
 
 async def test_a_stop_gives_the_server_time(server: FakeSpawner, fake: FakeCluster) -> None:
@@ -331,6 +385,24 @@ async def test_a_server_is_left_alone_while_the_api_server_is_away(server: FakeS
     assert await server.poll() == 1
 
 
+async def test_a_pod_that_is_being_drained_keeps_its_grace(server: FakeSpawner, fake: FakeCluster) -> None:
+    await server.start()
+    fake.change(POD, lambda pod: pod["metadata"].update(deletionTimestamp="x"))
+    assert await server.poll() == 1
+    assert fake.deleted == []
+    assert [pod["metadata"]["name"] for pod in fake.watch.all()] == [POD]
+
+
+async def test_a_server_to_which_no_way_could_be_opened_says_so(server: FakeSpawner, fake: FakeCluster) -> None:
+    await server.start()
+    server._proxy_pending = True  # as JupyterHub has it when it ends a server that its proxy does not know
+    await server.stop()
+    server._proxy_pending = False
+    server.clear_state()
+    assert server.get_state() == {"last_end": endings.NO_ROUTE}
+    assert fake.watch.all() == []
+
+
 # -- a hub that restarts ---------------------------------------------------------------------------------------------
 
 
@@ -390,12 +462,31 @@ async def test_a_start_that_had_no_pod_yet_is_told(
     assert again.last_end == Phrase(endings.LOST_START)
 
 
+# -- room ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("memory_gib", "words"), [(4, endings.NO_ROOM), (64, endings.TOO_LARGE)])
+async def test_no_room_at_the_moment_is_not_no_room_ever(
+    fake: FakeCluster, monkeypatch: pytest.MonkeyPatch, memory_gib: float, words: str
+) -> None:
+    known(1)
+    said = "0/1 nodes are available: 1 Insufficient memory."
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": said}
+    fake.on_create = lambda pod: pod["status"].update(conditions=[condition])
+    size = shape().size.model_copy(update={"memory_gib": memory_gib, "guaranteed_memory_gib": None})
+    server = await a_server(fake, monkeypatch, shape(size=size))
+    with pytest.raises(NotStartedError) as failed:
+        await server.start()
+    assert (failed.value.message, failed.value.reason, failed.value.status_code) == (words, "room", 409)
+
+
 # -- GPUs ------------------------------------------------------------------------------------------------------------
 
 
 def nodes(units: int) -> list[dict[str, Any]]:
     ready = {"type": "Ready", "status": "True"}
-    status = {"allocatable": {"nvidia.com/mig-1g.10gb": str(units)}, "conditions": [ready]}
+    has = {"cpu": "3920m", "memory": "16Gi", "nvidia.com/mig-1g.10gb": str(units)}
+    status = {"allocatable": has, "conditions": [ready]}
     return [{"metadata": {"name": "a"}, "spec": {}, "status": status}]
 
 

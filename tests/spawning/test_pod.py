@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 from kirzl_lab.catalog.models import NetworkReach, Role, Size, Text
 from kirzl_lab.spawning import pod, pod_rules
 from kirzl_lab.spawning.choice import STAFF, Choice
-from tests.spawning.golden import FOLDER, as_text
+from tests.spawning.golden import ALL, FOLDER, as_differences, as_text
 from tests.spawning.shapes import (
     CPU,
+    KINDS,
     OTHER_SITE,
     SHAPES,
     SITE,
     SLICED,
     WHOLLY,
+    all_of,
     asked_for,
     manifest_of,
     shape,
@@ -58,8 +60,15 @@ async def test_what_is_asked_for_is_what_the_golden_file_says(name: str) -> None
     assert text == FOLDER.joinpath(f"{name}.yaml").read_text(), "python -m tests.spawning.golden writes them anew"
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_is_asked_for_everybody_in_every_size_is_what_the_golden_file_says(kind: str) -> None:
+    text = as_differences({name: await asked_for(choice) for name, choice in all_of(kind).items()})
+    assert text == ALL.joinpath(f"{kind}.yaml").read_text(), "python -m tests.spawning.golden writes them anew"
+
+
 def test_every_golden_file_has_a_shape() -> None:
     assert {file.stem for file in FOLDER.glob("*.yaml")} == set(SHAPES)
+    assert {file.stem for file in ALL.glob("*.yaml")} == set(KINDS)
 
 
 @pytest.mark.parametrize("name", [name for name, (choice, _site) in SHAPES.items() if not choice.staff])
@@ -192,6 +201,10 @@ def mount(manifest: dict[str, Any], name: str) -> dict[str, Any]:
     return next(each for each in container(manifest)["volumeMounts"] if each["name"] == name)
 
 
+def variable(manifest: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(each for each in container(manifest)["env"] if each["name"] == name)
+
+
 BROKEN: Mapping[str, Change] = {
     "another name": lambda m: m["metadata"].update(name="server-bcd234fgh--other"),
     "another namespace": lambda m: m["metadata"].update(namespace="kube-system"),
@@ -246,6 +259,34 @@ BROKEN: Mapping[str, Change] = {
         claimName="course--ml-101"
     ),
     "course mounted": lambda m: container(m)["volumeMounts"].append({"name": "course", "mountPath": "/x"}),
+    "a hook in the container": lambda m: container(m).update(lifecycle={"postStart": {"exec": {"command": ["x"]}}}),
+    "another command": lambda m: container(m).update(command=["sleep"]),
+    "other arguments": lambda m: container(m).update(args=["--ip=::"]),
+    "a probe that asks elsewhere": lambda m: container(m).update(readinessProbe={"httpGet": {"host": "x", "port": 1}}),
+    "restarts of the container": lambda m: container(m).update(restartPolicy="Always"),
+    "another hub": lambda m: spec(m).update(hostAliases=[{"ip": "1.2.3.4", "hostnames": ["hub"]}]),
+    "the node's names": lambda m: spec(m).update(dnsPolicy="Default"),
+    "other names": lambda m: spec(m).update(dnsConfig={"nameservers": ["1.2.3.4"]}),
+    "before the cluster's own parts": lambda m: spec(m).update(priorityClassName="system-node-critical"),
+    "an account by its old name": lambda m: spec(m).update(serviceAccount="hub"),
+    "no time to end": lambda m: spec(m).update(terminationGracePeriodSeconds=0),
+    "what is yet to be invented": lambda m: spec(m).update(hostEverything=True),
+    "every taint tolerated": lambda m: spec(m).update(tolerations=[{"operator": "Exists"}]),
+    "no home": lambda m: spec(m)["volumes"].remove(volume(m, "home")),
+    "no home where it belongs": lambda m: container(m)["volumeMounts"].remove(mount(m, "home")),
+    "a home twice": lambda m: container(m)["volumeMounts"].append(mount(m, "home") | {"mountPath": "/x"}),
+    "a home to read": lambda m: mount(m, "home").update(readOnly=True),
+    "no materials": lambda m: container(m)["volumeMounts"].remove(mount(m, "materials")),
+    "part of a volume by a variable": lambda m: mount(m, "home").update(subPathExpr="$(JUPYTERHUB_USER)"),
+    "scratch in memory": lambda m: volume(m, "tmp")["emptyDir"].update(medium="Memory"),
+    "scratch without an end": lambda m: volume(m, "tmp")["emptyDir"].pop("sizeLimit"),
+    "shared memory without an end": lambda m: volume(m, "shm")["emptyDir"].pop("sizeLimit"),
+    "materials' volume to write": lambda m: volume(m, "materials")["persistentVolumeClaim"].pop("readOnly"),
+    "never idle": lambda m: variable(m, "KIRZL_LAB_IDLE_HOURS").update(value="10000"),
+    "idle for ever": lambda m: container(m)["env"].remove(variable(m, "KIRZL_LAB_IDLE_HOURS")),
+    "idle hours written over": lambda m: container(m)["env"].append({"name": "KIRZL_LAB_IDLE_HOURS", "value": "9"}),
+    "told of another space": lambda m: variable(m, "KIRZL_LAB_SPACE").update(value="other"),
+    "a proxy": lambda m: container(m)["env"].append({"name": "https_proxy", "value": "http://1.2.3.4"}),
     "materials to write": lambda m: mount(m, "materials").pop("readOnly"),
     "home elsewhere": lambda m: mount(m, "home").update(mountPath="/etc"),
     "part of a volume": lambda m: mount(m, "home").update(subPath="../x"),
@@ -269,6 +310,8 @@ async def test_the_last_look_sees(what: str) -> None:
         lambda m: container(m)["env"].append({"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}),
         lambda m: spec(m).pop("runtimeClassName"),
         lambda m: spec(m).pop("nodeSelector"),
+        lambda m: spec(m).pop("tolerations"),
+        lambda m: spec(m)["tolerations"].pop(),
     ],
 )
 async def test_the_last_look_sees_a_gpu_that_is_not_the_one_chosen(change: Change) -> None:
@@ -276,6 +319,24 @@ async def test_the_last_look_sees_a_gpu_that_is_not_the_one_chosen(change: Chang
     manifest = await manifest_of(choice)
     change(manifest)
     assert pod_rules.must_hold(manifest, choice, SITE)
+
+
+async def test_the_last_look_sees_another_proxy() -> None:
+    choice = shape(network_reach=NetworkReach.PACKAGE_MIRRORS)
+    manifest = await manifest_of(choice)
+    variable(manifest, "HTTPS_PROXY").update(value="http://1.2.3.4")
+    assert any("HTTPS_PROXY" in said for said in pod_rules.must_hold(manifest, choice, SITE))
+
+
+async def test_the_last_look_leaves_a_site_what_is_its_own() -> None:
+    choice = shape(network_reach=NetworkReach.INTERNET)
+    manifest = await manifest_of(choice)
+    container(manifest)["env"].append({"name": "HTTPS_PROXY", "value": "http://proxy.example"})
+    spec(manifest).update(
+        affinity={"nodeAffinity": {}}, schedulerName="user-scheduler", priorityClassName="people", hostUsers=False
+    )
+    spec(manifest)["tolerations"] = [{"key": "pool", "operator": "Exists"}]
+    assert pod_rules.must_hold(manifest, choice, SITE) == []
 
 
 async def test_a_hook_of_a_site_cannot_weaken_a_pod() -> None:

@@ -39,6 +39,10 @@ def disrupted(reason: str) -> list[dict[str, Any]]:
     return [{"type": "DisruptionTarget", "status": "True", "reason": reason, "message": "said so"}]
 
 
+def event(reason: str, kind: str = "Warning") -> dict[str, Any]:
+    return {"type": kind, "reason": reason, "message": f"{reason} it is"}
+
+
 RUNNING = a_pod({"running": {"startedAt": "x"}}, phase="Running", podIP="10.244.0.7")
 WELL = {
     "not seen by the scheduler": a_pod(),
@@ -47,8 +51,28 @@ WELL = {
     "volume and image on their way": a_pod(waiting("ContainerCreating")),
     "running": RUNNING,
     "a disruption that has not come": a_pod({"running": {}}, phase="Running", conditions=disrupted("X")),
+    "an error of the scheduler, which tries again": a_pod(
+        conditions=[{"type": "PodScheduled", "status": "False", "reason": "SchedulerError", "message": "conflict"}]
+    ),
     "without a status": {"metadata": {"name": "x"}, "spec": {}},
 }
+
+NOT_BOUND = [
+    # pkg/scheduler/framework/plugins of Kubernetes 1.37: volumebinding/volume_binding.go
+    "pod has unbound immediate PersistentVolumeClaims",
+    'persistentvolumeclaim "home-x" not found',
+    # volumebinding/binder.go
+    "2 node(s) didn't find available persistent volumes to bind",
+    "1 node(s) didn't match PersistentVolume's node affinity, 1 Insufficient cpu",
+    "2 node(s) did not have enough free storage",
+    "2 node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)",
+    # volumerestrictions/volume_restrictions.go
+    "2 node(s) had no available disk",
+    "2 node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod",
+    # volumezone/volume_zone.go, nodevolumelimits/csi.go
+    "2 node(s) had no available volume zone",
+    "2 node(s) exceed max volume count",
+]
 
 AT_START = [
     (a_pod(waiting("ErrImageNeverPull", 'Container image "x" is not present')), Reason.IMAGE, "NO_IMAGE", 0),
@@ -74,25 +98,22 @@ AT_START = [
     ),
     (
         a_pod(
-            conditions=unschedulable(
-                "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.".lower()
-            )
+            conditions=[
+                {
+                    "type": "PodScheduled",
+                    "status": "False",
+                    "reason": "SchedulerError",
+                    "message": 'running PreBind plugin "VolumeBinding": binding volumes: context deadline exceeded',
+                }
+            ]
         ),
         Reason.VOLUME,
         "NO_VOLUME",
         60,
     ),
-    (
-        a_pod(conditions=unschedulable('0/1 nodes are available: persistentvolumeclaim "home-x" not found.')),
-        Reason.VOLUME,
-        "NO_VOLUME",
-        60,
-    ),
-    (
-        a_pod(conditions=unschedulable("0/2 nodes are available: 2 node(s) had volume node affinity conflict.")),
-        Reason.VOLUME,
-        "NO_VOLUME",
-        60,
+    *(
+        (a_pod(conditions=unschedulable(f"0/2 nodes are available: {said}.")), Reason.VOLUME, "NO_VOLUME", 60)
+        for said in NOT_BOUND
     ),
     (a_pod(terminated(137, "OOMKilled"), phase="Failed"), Reason.MEMORY, "OUT_OF_MEMORY", 0),
     (
@@ -136,7 +157,28 @@ def _messages(status: dict[str, Any]) -> list[str]:
     return [part["message"] for part in parts if part.get("message")]
 
 
+SHUT_DOWN = {
+    # pkg/kubelet/nodeshutdown/nodeshutdown_manager.go
+    "reason": "Terminated",
+    "message": "Pod was terminated in response to imminent node shutdown.",
+    "conditions": disrupted("TerminationByKubelet"),
+}
+
 AT_END = [
+    (a_pod(terminated(137), phase="Failed", **SHUT_DOWN), endings.DRAINED),
+    (a_pod({"running": {}}, phase="Running", deleted=True, **SHUT_DOWN), endings.DRAINED),
+    # The kubelet's eviction manager names its reason, its preemption for a part of the cluster has another.
+    (
+        a_pod(terminated(137), phase="Failed", reason="Evicted", conditions=disrupted("TerminationByKubelet")),
+        endings.EVICTED,
+    ),
+    # containerd says OOMKilled after any process in the container that was, however it ended.
+    (
+        a_pod(terminated(137, "OOMKilled"), deleted=True, conditions=disrupted("EvictionByEvictionAPI")),
+        endings.DRAINED,
+    ),
+    (a_pod(terminated(0, "OOMKilled"), phase="Succeeded", deleted=True), endings.REMOVED),
+    (a_pod(terminated(137, "OOMKilled"), phase="Failed", **SHUT_DOWN), endings.DRAINED),
     (a_pod(terminated(137, "OOMKilled"), phase="Failed"), endings.OUT_OF_MEMORY),
     (a_pod(terminated(137), phase="Failed"), endings.ENDED_ITSELF),
     (a_pod(terminated(137), deleted=True, conditions=disrupted("EvictionByEvictionAPI")), endings.DRAINED),
@@ -156,7 +198,8 @@ def test_why_a_server_ended(pod: dict[str, Any] | None, words: str) -> None:
 
 
 def test_a_server_that_was_shut_down_from_within_is_not_told_about() -> None:
-    assert troubles.last_end(a_pod(terminated(0, "Completed"), phase="Succeeded")) is None
+    for reason in ("Completed", "OOMKilled"):  # the latter once a kernel of it was
+        assert troubles.last_end(a_pod(terminated(0, reason), phase="Succeeded")) is None
 
 
 def test_an_idle_server_says_so_itself() -> None:
@@ -178,20 +221,33 @@ def test_the_exit_status(pod: dict[str, Any] | None, status: int) -> None:
     assert troubles.exit_status(pod) == status
 
 
-def event(reason: str, kind: str = "Warning") -> dict[str, Any]:
-    return {"type": kind, "reason": reason, "message": f"{reason} it is"}
-
-
 def test_when_the_time_is_over_the_best_known_reason_is_told() -> None:
     creating = a_pod(waiting("ContainerCreating"))
-    mount = troubles.too_late(creating, [event("Scheduled", "Normal"), event("FailedMount")])
+    mount = troubles.too_late(creating, [event("Scheduled", "Normal"), event("FailedMount")], {})
     assert (mount.reason, mount.words, mount.status) == (Reason.VOLUME, endings.NO_VOLUME, 500)
     assert "FailedMount it is" in mount.operator
-    pulling = troubles.too_late(a_pod(waiting("ImagePullBackOff", "x")), [])
+    pulling = troubles.too_late(a_pod(waiting("ImagePullBackOff", "x")), [], {"home-x": [event("ProvisioningFailed")]})
     assert pulling.reason is Reason.IMAGE
     for pod in (creating, None):
-        nothing = troubles.too_late(pod, [event("Pulling", "Normal")])
+        nothing = troubles.too_late(pod, [event("Pulling", "Normal")], {})
         assert (nothing.reason, nothing.words, nothing.status) == (Reason.TIMEOUT, endings.NOT_READY, 504)
+
+
+@pytest.mark.parametrize("pod", [a_pod(), None])
+@pytest.mark.parametrize("last", [event("ProvisioningFailed"), event("ExternalProvisioning", "Normal")])
+def test_a_volume_that_nobody_makes_is_told_by_its_claim_alone(
+    pod: dict[str, Any] | None, last: dict[str, Any]
+) -> None:
+    told = [event("WaitForFirstConsumer", "Normal"), last]
+    trouble = troubles.too_late(pod, [], {"home-x": told})
+    assert (trouble.reason, trouble.words, trouble.status) == (Reason.VOLUME, endings.NO_VOLUME, 500)
+    assert "home-x" in trouble.operator
+    assert last["message"] in trouble.operator
+
+
+@pytest.mark.parametrize("told", [[], [event("ProvisioningFailed"), event("WaitForPodScheduled", "Normal")]])
+def test_a_claim_of_a_pod_without_a_place_waits_with_it(told: list[dict[str, Any]]) -> None:
+    assert troubles.too_late(a_pod(), [], {"home-x": told}).reason is Reason.TIMEOUT
 
 
 def test_a_node_that_is_being_made_is_waited_for() -> None:
