@@ -88,7 +88,7 @@ def test_a_restore_that_cannot_be_changes_nothing(cluster_lab: ClusterLab, perso
     broken[5000] ^= 1  # in the hub's database
     bad.write_bytes(broken)
     assert "hub.sqlite is not what it was" in kirzl_lab("restore", f"--from={bad}", status=1)["error"]
-    assert "1 servers of people run" in kirzl_lab("restore", f"--from={good}", status=1)["error"]
+    assert "Servers of people run (1)" in kirzl_lab("restore", f"--from={good}", status=1)["error"]
     assert "replaces none" in kirzl_lab("backup", f"--to={good}", status=2)["error"]
     assert Backup(good).manifest.url == cluster_lab.url
     assert uids(cluster_lab) == before
