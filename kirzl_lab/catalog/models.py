@@ -69,6 +69,10 @@ class Role(StrEnum):
     OPERATOR = "operator"
 
 
+STAFF = frozenset({Role.INSTRUCTOR, Role.ASSISTANT, Role.OWNER})
+"""Roles that run a space: they may open it before it starts and after it ends, and preview it."""
+
+
 class Kind(StrEnum):
     """What a space is for."""
 

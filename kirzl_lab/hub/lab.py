@@ -108,10 +108,13 @@ class Lab:
                 return None
             return Viewer(hub_name, person.display_name, await is_operator(session, person.id))
 
-    async def decide(self, hub_name: str, server_name: str, options: object, *, bind: bool) -> Choice:
+    async def decide(
+        self, hub_name: str, server_name: str, options: object, *, bind: bool, starts: bool = False
+    ) -> Choice:
         """The choice that `options` make, or the `Problem` that stands against it. Refusals are audited.
 
-        With `bind`, the server's name means this space and purpose from now on.
+        With `bind`, the server's name means this space and purpose from now on; with `starts` too, the lab remembers
+        whether the server is one of staff: before it runs, so that nobody mistakes it for the one before.
         """
         request = parse_options(options)
         available = await self._available(hub_name, request)
@@ -126,7 +129,7 @@ class Lab:
                 facts = self._facts(person, identities, space, roles.get(request.space), names, available=available)
                 choice = decide(facts, server_name, request)
                 if bind and space is not None:
-                    await self._bind(session, person, space, choice)
+                    await self._bind(session, person, space, choice, starts=starts)
                 return choice
         except Problem as problem:
             if problem.status in (403, 404) and self._may_audit(hub_name):
@@ -252,11 +255,12 @@ class Lab:
         folder = self.settings.courses / space.name / "materials"
         return folder if space.managed_by and folder.is_dir() else None
 
-    async def _bind(self, session: AsyncSession, person: Person, space: Space, choice: Choice) -> None:
+    async def _bind(self, session: AsyncSession, person: Person, space: Space, choice: Choice, *, starts: bool) -> None:
         query = select(ServerBinding).where(
             ServerBinding.person_id == person.id, ServerBinding.server_name == choice.server_name
         )
-        if (await session.execute(query)).first() is None:
+        binding = (await session.execute(query)).scalar_one_or_none()
+        if binding is None:
             binding = ServerBinding(
                 person_id=person.id,
                 server_name=choice.server_name,
@@ -265,6 +269,8 @@ class Lab:
                 created_at=self.clock(),
             )
             session.add(binding)
+        if starts:
+            binding.staff = choice.staff
 
     async def _record(
         self,

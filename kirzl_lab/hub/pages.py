@@ -147,7 +147,11 @@ class SwitchLanguage(BaseHandler):
         """Redirects to `next`, a path of this hub, in the new language."""
         if language not in i18n.LANGUAGES:
             raise web.HTTPError(404)
-        self.set_cookie(i18n.COOKIE, language, path=self.base_url, expires_days=365, samesite="Lax", httponly=True)
+        # Servers on origins of their own read it, too. A laptop has one host, and a cookie without a domain is its alone.
+        domain = self.domain if self.subdomain_host else None
+        self.set_cookie(
+            i18n.COOKIE, language, domain, path=self.base_url, expires_days=365, samesite="Lax", httponly=True
+        )
         self.redirect(self.get_next_url(default=url_path_join(self.hub.base_url, "home")))
 
 

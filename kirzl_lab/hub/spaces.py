@@ -11,7 +11,7 @@ from jupyterhub.scopes import needs_scope
 from jupyterhub.utils import url_path_join
 from tornado import web
 
-from kirzl_lab.catalog.models import Size
+from kirzl_lab.catalog.models import STAFF, Size
 from kirzl_lab.federation.claims import Why
 from kirzl_lab.hub.lab import Sight, the_lab
 from kirzl_lab.hub.pages import LabPage
@@ -20,7 +20,6 @@ from kirzl_lab.look import i18n
 from kirzl_lab.spawning import last_words, limits
 from kirzl_lab.spawning.choice import (
     PURPOSES,
-    STAFF,
     Facts,
     Purpose,
     SpaceFacts,
@@ -94,12 +93,12 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Farewell:
-    """A space on My spaces that the person has lost: its server still runs, or was ended."""
+    """A space on My spaces that the person has lost, or runs no more: its server still runs, or was ended."""
 
     title: str
     kind: str
-    archived: bool
-    """The space is closed for all; else this person is no longer a member."""
+    reason: Reason
+    """With `DEMOTED` the space has a card, and a server that runs is told of there."""
     purpose: str
     server: Running | None
     ends_at: datetime
@@ -190,7 +189,7 @@ class MySpaces(LabPage, BaseHandler):
                 yield Farewell(
                     title=lost.loss.title.in_language(self.language),
                     kind=lost.loss.kind,
-                    archived=lost.loss.reason is Reason.ARCHIVED,
+                    reason=lost.loss.reason,
                     purpose=lost.loss.purpose,
                     server=server,
                     ends_at=lost.ends_at,

@@ -30,7 +30,9 @@ class LabServer:
     async def decide(self: Any) -> Choice:
         """Judge what is about to start once more, with the membership of this moment; refusals are HTTP errors."""
         try:
-            choice: Choice = await the_lab().decide(self.user.name, self.name, self.user_options, bind=True)
+            choice: Choice = await the_lab().decide(
+                self.user.name, self.name, self.user_options, bind=True, starts=True
+            )
         except Problem as problem:
             raise Refused(problem) from None
         self.kind = choice.kind

@@ -14,7 +14,7 @@ from kirzl_lab import logs
 from kirzl_lab.problems import Problem, ServerNotRunning
 from kirzl_lab.service import metrics
 from kirzl_lab.service.state import ServiceState
-from kirzl_lab.store.lost import Loss, losses, write_end
+from kirzl_lab.store.lost import Loss, Reason, losses, write_end
 
 LOOK_EVERY_S = 5.0
 
@@ -40,7 +40,7 @@ async def end_lost_servers(state: ServiceState) -> list[Loss]:
     """
     logs.begin(None)  # its questions to the hub are found in the hub's log
     running = {
-        (hub_name, server.name)
+        (hub_name, server.name): server.pending == "spawn"
         for hub_name, servers in (await state.hub.active()).items()
         for server in servers
         if server.pending != "stop"
@@ -70,9 +70,16 @@ async def end_lost_servers(state: ServiceState) -> list[Loss]:
     return ended
 
 
-def _due(found: list[Loss], running: set[tuple[str, str]], state: ServiceState) -> list[Loss]:
+def _due(found: list[Loss], running: dict[tuple[str, str], bool], state: ServiceState) -> list[Loss]:
+    """What of `found` is to end now; `running` says of each server whether it is still starting."""
     now, grace = state.clock(), state.catalogue.lab.grace_minutes
-    return [loss for loss in found if (loss.hub_name, loss.server_name) in running and loss.ends_at(grace) <= now]
+
+    def runs(loss: Loss) -> bool:
+        starting = running.get((loss.hub_name, loss.server_name))
+        # A start may be the new one that was asked for, a moment before the lab knows it for a student's.
+        return starting is not None and not (starting and loss.reason is Reason.DEMOTED)
+
+    return [loss for loss in found if runs(loss) and loss.ends_at(grace) <= now]
 
 
 async def _again_and_again(look: Callable[[], Awaitable[Any]], every_s: float) -> None:

@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from kirzl_lab.catalog.models import CourseFile, Flavour, NetworkReach, Role, Size, Text, is_space_name
+from kirzl_lab.catalog.models import STAFF, CourseFile, Flavour, NetworkReach, Role, Size, Text, is_space_name
 from kirzl_lab.problems import (
     BadOptions,
     BadServerName,
@@ -31,8 +31,6 @@ from kirzl_lab.problems import (
 
 Purpose = Literal["work", "preview"]
 PURPOSES: tuple[Purpose, ...] = ("work", "preview")
-STAFF = frozenset({Role.INSTRUCTOR, Role.ASSISTANT, Role.OWNER})
-"""Roles that run a space: they may open it before it starts and after it ends, and preview it."""
 
 SERVER_NAME = re.compile(r"[a-z](?:-?[a-z0-9])*")
 SERVER_NAME_LENGTH = 30

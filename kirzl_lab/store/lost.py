@@ -12,7 +12,7 @@ from enum import StrEnum
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kirzl_lab.catalog.models import Text
+from kirzl_lab.catalog.models import STAFF, Text
 from kirzl_lab.store import audit
 from kirzl_lab.store.tables import AuditEntry, Membership, Person, RosterEntry, ServerBinding, Space, storable
 
@@ -29,11 +29,13 @@ class Reason(StrEnum):
     BLOCKED = "blocked"
     ARCHIVED = "archived"
     LEFT = "left"
+    DEMOTED = "demoted"
+    """Still a member, but no longer of those who run the space, whose files their server has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A server's name that means a space which its person may not open any more."""
+    """A server's name that means a space which its person may not open any more, or not as the server was started."""
 
     hub_name: str
     server_name: str
@@ -62,31 +64,44 @@ class End:
 
 async def losses(session: AsyncSession, hub_names: Collection[str]) -> list[Loss]:
     """What these people have lost, whether it runs or not, by hub name and server name."""
-    member = (
-        select(Membership.id)
-        .where(Membership.person_id == ServerBinding.person_id, Membership.space_id == ServerBinding.space_id)
-        .exists()
+    member = select(Membership.id).where(
+        Membership.person_id == ServerBinding.person_id, Membership.space_id == ServerBinding.space_id
     )
-    removed_at = (
-        select(func.max(RosterEntry.removed_at))
-        .where(RosterEntry.bound_person_id == ServerBinding.person_id, RosterEntry.space_id == ServerBinding.space_id)
+    runs_it = member.where(Membership.role.in_(STAFF)).exists()
+    theirs = (RosterEntry.bound_person_id == ServerBinding.person_id, RosterEntry.space_id == ServerBinding.space_id)
+    removed_at = select(func.max(RosterEntry.removed_at)).where(*theirs).scalar_subquery()
+    staff_removed_at = (
+        select(func.max(RosterEntry.removed_at)).where(*theirs, RosterEntry.role.in_(STAFF)).scalar_subquery()
+    )
+    changed_at = (
+        select(func.max(RosterEntry.role_changed_at))
+        .where(*theirs, RosterEntry.removed_at.is_(None), RosterEntry.role.not_in(STAFF))
         .scalar_subquery()
     )
     query = (
-        select(ServerBinding, Person, Space, member, removed_at)
+        select(ServerBinding, Person, Space, member.exists(), removed_at, staff_removed_at, changed_at)
         .join(Person, Person.id == ServerBinding.person_id)
         .join(Space, Space.id == ServerBinding.space_id)
         .where(
             Person.hub_name.in_([name for name in hub_names if storable(name)]),
-            or_(~member, Space.archived_at.is_not(None), Person.blocked_at.is_not(None)),
+            or_(
+                ~member.exists(),
+                Space.archived_at.is_not(None),
+                Person.blocked_at.is_not(None),
+                and_(ServerBinding.staff.is_(True), ~runs_it),
+            ),
         )
         .order_by(Person.hub_name, ServerBinding.server_name)
     )
     found = []
-    for binding, person, space, is_member, removed in await session.execute(query):
+    for binding, person, space, is_member, removed, *demotions in await session.execute(query):
         # No row that is gone can only be somebody who never was a member: then the server was never right.
-        left_at = None if is_member else removed or binding.last_start_at or binding.created_at
-        reason, at = _cause(person.blocked_at, space.archived_at, left_at)
+        never = binding.last_start_at or binding.created_at
+        left_at = None if is_member else removed or never
+        # In a space that is closed for all it does not matter who ran it.
+        may_be_demoted = is_member and space.archived_at is None and person.blocked_at is None
+        demoted_at = max(filter(None, demotions), default=never) if may_be_demoted else None
+        reason, at = _cause(person.blocked_at, space.archived_at, left_at, demoted_at)
         found.append(
             Loss(
                 hub_name=person.hub_name,
@@ -105,13 +120,13 @@ async def losses(session: AsyncSession, hub_names: Collection[str]) -> list[Loss
 
 
 def _cause(
-    blocked_at: datetime | None, archived_at: datetime | None, left_at: datetime | None
+    blocked_at: datetime | None, archived_at: datetime | None, left_at: datetime | None, demoted_at: datetime | None
 ) -> tuple[Reason, datetime]:
     """A block counts first, for it ends servers at once; else what happened first. One of them is there."""
     if blocked_at is not None:
         return Reason.BLOCKED, blocked_at
-    moments = [(at, reason) for reason, at in ((Reason.ARCHIVED, archived_at), (Reason.LEFT, left_at)) if at]
-    at, reason = min(moments)
+    causes = ((Reason.ARCHIVED, archived_at), (Reason.LEFT, left_at), (Reason.DEMOTED, demoted_at))
+    at, reason = min((at, reason) for reason, at in causes if at)
     return reason, at
 
 

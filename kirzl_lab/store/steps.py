@@ -99,6 +99,8 @@ async def write_roster(session: AsyncSession, steps: RosterSteps, spaces: Mappin
         update(ROSTER).where(this).values(removed_at=None),
         [{"this": row.id, "role": role, "section": section} for row, (role, section) in kept],
     )
+    changed = [{"this": row.id} for row, (role, _) in kept if row.person_id is not None and row.place[0] != role]
+    await _each(session, update(ROSTER).where(this).values(role_changed_at=now), changed)
     gone = [{"this": row.id} for row, place in steps.changed if place is None and not row.removed]
     await _each(session, update(ROSTER).where(this).values(removed_at=now), gone)
     # A membership that changes is written anew: it has no history of its own, the audit has.

@@ -182,6 +182,8 @@ class RosterEntry(Base):
     """Since when the roster no longer has it. The row and its binding stay: a row that comes back is the same promise."""
     bound_person_id: Mapped[int | None] = mapped_column(ForeignKey("persons.id"), index=True)
     bound_at: Mapped[datetime | None]
+    role_changed_at: Mapped[datetime | None]
+    """Since when the person it is bound to has this role in place of another."""
 
 
 class Membership(Base):
@@ -215,6 +217,8 @@ class ServerBinding(Base):
     created_at: Mapped[datetime]
     last_start_at: Mapped[datetime | None]
     """Of the last start that worked."""
+    staff: Mapped[bool | None]
+    """Whether the last start was for somebody who runs the space, with its files to write. None: before the lab asked."""
 
 
 class AuditEntry(Base):

@@ -29,6 +29,7 @@ from kirzl_lab.spawning.capacity import Availability
 from kirzl_lab.spawning.site import ClusterSite
 from kirzl_lab.store.apply import apply
 from kirzl_lab.store.database import Store
+from kirzl_lab.store.lost import Reason
 from kirzl_lab.store.tables import AuditEntry, Identity, Membership, Person, ServerBinding
 
 ROOT = Path(__file__).parents[2]
@@ -164,6 +165,32 @@ async def test_a_roster_change_counts_at_the_next_click(lab: Lab) -> None:
     await apply(lab.store, lab.catalogue, ISSUERS, now=NOW)
     with pytest.raises(NotAMember):
         await lab.decide("plate", "ml-101", WORK, bind=True)
+
+
+async def test_a_start_remembers_whether_it_is_one_of_staff_and_a_look_at_it_does_not(lab: Lab) -> None:
+    await somebody(lab, "plate", "uni", {"matriculation_number": ["1000099"]})
+    course = lab.catalogue.courses["ml-101"]
+
+    async def become(role: str) -> None:
+        row = RosterRow(institution="uni", claim="matriculation_number", value="1000099", role=role)
+        changed = {"ml-101": course.model_copy(update={"roster": (*course.roster, row)})}
+        changed_lab = lab.catalogue.model_copy(update={"courses": lab.catalogue.courses | changed})
+        await apply(lab.store, changed_lab, ISSUERS, now=NOW)
+
+    async def what_is_told() -> list[Reason]:
+        return [lost.loss.reason for lost in (await lab.sight("plate")).lost]
+
+    await become("instructor")
+    await lab.sight("plate")
+    await lab.decide("plate", "ml-101", WORK, bind=True, starts=True)
+    await lab.decide("plate", "seen", WORK | {"purpose": "preview"}, bind=True, starts=True)
+    assert await what_is_told() == []
+    await become("student")
+    assert await what_is_told() == [Reason.DEMOTED], "the preview had nothing that a student may not have"
+    await lab.decide("plate", "ml-101", WORK, bind=True)
+    assert await what_is_told() == [Reason.DEMOTED], "a click on Start while the server runs starts nothing"
+    await lab.decide("plate", "ml-101", WORK, bind=True, starts=True)
+    assert await what_is_told() == []
 
 
 async def test_whoever_is_taken_off_between_click_and_start_gets_no_server(

@@ -49,3 +49,26 @@ def test_a_card_tells_how_the_last_server_and_the_last_preview_ended() -> None:
     html = samples.render(samples.Page("home.html", samples.HOME | {"spaces": [card]}), "de")
     notes = re.findall(r'<p class="k-note is-warn">(.*?)</p>', html)
     assert notes == ["It ended by itself.", "Vorschau als Studierende: It did not start."]
+
+
+def test_the_card_of_somebody_who_runs_the_space_no_more_says_until_when_its_server_goes_on() -> None:
+    server = samples.server()
+    card = samples.space(*samples.ML, server=server)
+    demoted = samples.farewell(*samples.ML[1:], reason="demoted", server=server)
+
+    def shown(**more: Any) -> str:
+        names = samples.HOME | {"spaces": [card], "farewells": [demoted]} | more
+        return " ".join(samples.render(samples.Page("home.html", names), "en").split())
+
+    page = shown()
+    assert page.count('<li class="k-card') == 1, "the space has its card already"
+    assert "Your role in “Machine Learning 101” has changed. Your server still has the course's own files" in page
+    assert "no longer a member" not in page
+    assert "data-watch" not in page
+    ending = shown(farewells=[samples.farewell(*samples.ML[1:], reason="demoted", server=server, ending=True)])
+    assert "has changed. Your server ends now. Your files are kept." in ending
+    assert "data-watch" in ending
+    over = [samples.farewell(*samples.ML[1:], reason="demoted", ended_at=samples.BEGAN)]
+    assert "has changed. Your server there was ended: <time" in shown(
+        spaces=[samples.space(*samples.ML)], farewells=over
+    )

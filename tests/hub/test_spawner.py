@@ -22,7 +22,8 @@ class FakeLab:
         self.audit: list[tuple[str, ...]] = []
         self.problem: Exception | None = None
 
-    async def decide(self, *_args: Any, **_kwargs: Any) -> Choice:
+    async def decide(self, *_args: Any, **kwargs: Any) -> Choice:
+        self.asked = kwargs
         if self.problem:
             raise self.problem
         return CHOICE
@@ -81,6 +82,7 @@ def test_laptop_and_cluster_have_the_same_rules() -> None:
 async def test_start_and_end_are_in_the_audit_once(lab: FakeLab) -> None:
     server = Server()
     assert await server.start() == "http://10.244.0.7:8888"
+    assert lab.asked == {"bind": True, "starts": True}
     server.ended_by = "bcd234"
     await server.run_post_stop_hook()
     await server.run_post_stop_hook()

@@ -101,7 +101,7 @@ def farewell(de: str, en: str, **more: Any) -> Names:
     """A space that was lost."""
     facts: dict[str, Any] = {
         "kind": "course",
-        "archived": False,
+        "reason": "left",
         "purpose": "work",
         "server": None,
         "ends_at": BEGAN + timedelta(minutes=10),
@@ -208,11 +208,12 @@ PAGES: dict[str, Page] = {
         | {
             "farewells": [
                 farewell("Maschinelles Lernen 101", "Machine Learning 101", server=server()),
-                farewell("Tiefes Lernen 201", "Deep Learning 201", server=server(), ending=True, archived=True),
+                farewell("Tiefes Lernen 201", "Deep Learning 201", server=server(), ending=True, reason="archived"),
                 farewell("Fortsetzung", "The sequel", server=server(purpose="preview"), purpose="preview"),
                 farewell("Statistik <1>", "Statistics <1>", ended_at=BEGAN),
+                farewell(*DL[1:], reason="demoted", server=server(name="dl-201")),
             ],
-            "spaces": [space(*DL)],
+            "spaces": [space(*DL, server=server(name="dl-201"))],
         },
     ),
     "home-empty": Page(

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from kirzl_lab.catalog.models import Catalogue
+from kirzl_lab.catalog.models import Catalogue, Role
 from kirzl_lab.problems import HubAway, LabDatabaseAway
 from kirzl_lab.service.loops import end_lost_servers, looping
 from kirzl_lab.store.apply import apply
 from kirzl_lab.store.people import block
-from kirzl_lab.store.tables import AuditEntry
+from kirzl_lab.store.tables import AuditEntry, ServerBinding
 from tests.service.conftest import Service
 from tests.service.sample import CATALOGUE, ISSUERS, NOW, OPERATOR, STUDENT
 from tests.support.waiting import wait_until
@@ -72,6 +72,48 @@ async def test_who_comes_back_in_time_keeps_the_server(service: Service) -> None
     await remove_student(service)
     await apply(service.store, CATALOGUE, ISSUERS, now=NOW + GRACE / 2)
     service.time.now = NOW + 2 * GRACE
+    assert await end_lost_servers(service.state) == []
+
+
+def with_role(person: str, role: Role) -> Catalogue:
+    """The catalogue in which that e-mail address has that role wherever a roster has it."""
+    courses = {
+        name: course.model_copy(
+            update={
+                "roster": tuple(
+                    row.model_copy(update={"role": role}) if row.value == person else row for row in course.roster
+                )
+            }
+        )
+        for name, course in CATALOGUE.courses.items()
+    }
+    return CATALOGUE.model_copy(update={"courses": courses})
+
+
+async def demote(service: Service) -> None:
+    """The student's server was started while they were an assistant."""
+    hour = timedelta(hours=1)
+    await apply(service.store, with_role("amira@uni.example", Role.ASSISTANT), ISSUERS, now=NOW - hour)
+    async with service.store.writing() as session:
+        await session.execute(update(ServerBinding).where(ServerBinding.server_name == "ml-101").values(staff=True))
+    await apply(service.store, CATALOGUE, ISSUERS, now=NOW)
+
+
+async def test_the_server_of_somebody_who_runs_the_space_no_more_ends_after_the_grace(service: Service) -> None:
+    service.hub.start(STUDENT, "ml-101")
+    await demote(service)
+    service.time.now = NOW + GRACE - timedelta(seconds=1)
+    assert await end_lost_servers(service.state) == []
+    service.time.now = NOW + GRACE
+    assert len(await end_lost_servers(service.state)) == 1
+    assert service.hub.servers[STUDENT] == {}
+    assert await ended(service) == [(NOW + GRACE, "lab", {"server": "ml-101", "reason": "demoted"})]
+
+
+async def test_a_start_as_a_student_that_the_lab_has_not_judged_yet_is_left_alone(service: Service) -> None:
+    service.hub.start(STUDENT, "ml-101", ready=False, pending="spawn")
+    await demote(service)
+    service.time.now = NOW + GRACE
     assert await end_lost_servers(service.state) == []
 
 

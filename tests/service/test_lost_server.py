@@ -58,10 +58,10 @@ def apply_roster(own_lab: RunningLab, courses: Path, change: Callable[[str], str
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def let_ten_minutes_pass(own_lab: RunningLab) -> None:
-    """The clock of the lab cannot be turned from here, but the moment of the loss can."""
+def let_ten_minutes_pass(own_lab: RunningLab, since: str = "removed_at") -> None:
+    """The clock of the lab cannot be turned from here, but the moment of the loss can: that column of its row."""
     with sqlite3.connect(own_lab.data / "lab.sqlite", timeout=10) as database:
-        moved = "UPDATE roster_rows SET removed_at = strftime('%Y-%m-%d %H:%M:%f', removed_at, '-10 minutes') WHERE removed_at IS NOT NULL"
+        moved = f"UPDATE roster_rows SET {since} = strftime('%Y-%m-%d %H:%M:%f', {since}, '-10 minutes') WHERE {since} IS NOT NULL"
         assert database.execute(moved).rowcount == 1
     database.close()
 
@@ -107,3 +107,28 @@ def test_removed_while_the_server_runs(own_lab: RunningLab, courses: Path, stude
     apply_roster(own_lab, courses, lambda roster: roster + ROW)
     assert "no longer a member" not in home(student)
     assert student.start("ml-101", "cpu-small").status_code == 200
+
+
+def test_an_assistant_becomes_a_student_while_the_server_runs(own_lab: RunningLab, courses: Path) -> None:
+    assistant = Person(own_lab.url)
+    assistant.login("uni", "assistant")
+    assert assistant.start("ml-101", "cpu-small").status_code == 200
+    wait_until(lambda: (assistant.server("ml-101") or {}).get("ready"), "the server runs")
+    demoted = "Your role in “Machine Learning from the Ground Up” has changed."
+    assert demoted not in home(assistant)
+    apply_roster(own_lab, courses, lambda roster: roster.replace("example,assistant,", "example,student,"))
+
+    assert assistant.start("ml-101", "cpu-small").status_code == 200, "it runs: a click on Start changes nothing"
+    page = home(assistant)
+    assert f"{demoted} Your server still has the course's own files and goes on until <time" in page
+    assert page.count("<h2>Machine Learning from the Ground Up</h2>") == 1
+    assert (assistant.server("ml-101") or {}).get("ready"), "nothing ends before the grace is over"
+
+    let_ten_minutes_pass(own_lab, since="role_changed_at")
+    wait_until(lambda: assistant.server("ml-101") is None, "the end of the server")
+    assert f"{demoted} Your server there was ended: <time" in home(assistant)
+
+    assert assistant.start("ml-101", "cpu-small").status_code == 200
+    wait_until(lambda: (assistant.server("ml-101") or {}).get("ready"), "the server runs, as a student's")
+    assert demoted not in home(assistant)
+    assistant.close()

@@ -9,9 +9,9 @@ from jupyterhub import orm
 from jupyterhub.objects import Hub
 from kubernetes_asyncio.client import ApiClient
 
-from kirzl_lab.catalog.models import Flavour, NetworkReach, Role, Size, Text, Toleration
+from kirzl_lab.catalog.models import STAFF, Flavour, NetworkReach, Role, Size, Text, Toleration
 from kirzl_lab.spawning import pod
-from kirzl_lab.spawning.choice import PURPOSES, STAFF, Choice
+from kirzl_lab.spawning.choice import PURPOSES, Choice
 from kirzl_lab.spawning.cluster import ClusterSpawner
 from kirzl_lab.spawning.site import ClusterSite
 from tests.spawning.samples import a_choice

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kirzl_lab.catalog.models import NetworkReach, Role, Size, Text
+from kirzl_lab.catalog.models import STAFF, NetworkReach, Role, Size, Text
 from kirzl_lab.spawning import pod, pod_rules
-from kirzl_lab.spawning.choice import STAFF, Choice
+from kirzl_lab.spawning.choice import Choice
 from tests.spawning.golden import ALL, FOLDER, as_differences, as_text
 from tests.spawning.shapes import (
     CPU,

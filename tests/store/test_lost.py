@@ -104,6 +104,71 @@ async def test_a_server_of_somebody_who_never_was_a_member_was_never_right(any_s
     assert await lost(any_store) == [("anna", "other", Reason.LEFT, NOW)]
 
 
+async def runs_a_staff_server(store: Store, person: int, *, staff: bool | None = True) -> None:
+    async with store.writing() as session:
+        await session.execute(update(ServerBinding).where(ServerBinding.person_id == person).values(staff=staff))
+
+
+ASSISTANT, INSTRUCTOR = (("a", "nr", "1", role) for role in ("assistant", "instructor"))
+
+
+async def test_who_runs_the_space_no_more_has_lost_the_server_with_its_files(any_store: Store, anna: int) -> None:
+    await wanted(any_store, NOW, course("ml", INSTRUCTOR, OTTO))
+    await runs_a_staff_server(any_store, anna)
+    await wanted(any_store, LATER, course("ml", ASSISTANT, OTTO))
+    assert await lost(any_store) == [], "another role that runs it"
+    await wanted(any_store, LATEST, course("ml", ROW, OTTO))
+    assert await lost(any_store) == [("anna", "ml", Reason.DEMOTED, LATEST)]
+    await wanted(any_store, LATEST + timedelta(hours=1), course("ml", (*ROW, "Mon 10:00"), OTTO))
+    assert await lost(any_store) == [("anna", "ml", Reason.DEMOTED, LATEST)], "another section moves nothing"
+    await wanted(any_store, LATEST + timedelta(hours=2), course("ml", ASSISTANT, OTTO))
+    assert await lost(any_store) == []
+
+
+@pytest.mark.parametrize("staff", [False, None])
+async def test_a_server_started_as_a_student_stays_when_the_role_goes(
+    any_store: Store, anna: int, staff: bool | None
+) -> None:
+    await wanted(any_store, NOW, course("ml", INSTRUCTOR, OTTO))
+    await runs_a_staff_server(any_store, anna, staff=staff)
+    await wanted(any_store, LATER, course("ml", ROW, OTTO))
+    assert await lost(any_store) == []
+
+
+async def test_who_keeps_a_student_row_is_demoted_when_the_other_row_goes(any_store: Store, anna: int) -> None:
+    await wanted(any_store, NOW, course("ml", INSTRUCTOR, OTHER_ROW, OTTO))
+    await runs_a_staff_server(any_store, anna)
+    await wanted(any_store, LATER, course("ml", OTHER_ROW, OTTO))
+    assert await lost(any_store) == [("anna", "ml", Reason.DEMOTED, LATER)]
+
+
+async def test_another_row_that_goes_later_gives_no_new_grace(any_store: Store, anna: int) -> None:
+    await wanted(any_store, NOW, course("ml", INSTRUCTOR, OTHER_ROW, OTTO))
+    await runs_a_staff_server(any_store, anna)
+    await wanted(any_store, LATER, course("ml", ROW, OTHER_ROW, OTTO))
+    await wanted(any_store, LATEST, course("ml", ROW, OTTO))
+    assert await lost(any_store) == [("anna", "ml", Reason.DEMOTED, LATER)]
+
+
+async def test_who_comes_back_as_a_student_is_demoted_since_then(any_store: Store, anna: int) -> None:
+    await wanted(any_store, NOW, course("ml", INSTRUCTOR, OTTO))
+    await runs_a_staff_server(any_store, anna)
+    await wanted(any_store, LATER, course("ml", OTTO))
+    await wanted(any_store, LATEST, course("ml", ROW, OTTO))
+    assert await lost(any_store) == [("anna", "ml", Reason.DEMOTED, LATEST)]
+
+
+async def test_an_end_of_the_space_and_a_block_count_before_the_role(any_store: Store, anna: int) -> None:
+    await wanted(any_store, NOW, course("ml", INSTRUCTOR, OTTO))
+    await runs_a_staff_server(any_store, anna)
+    await wanted(any_store, LATER, course("ml", ROW, OTTO))
+    await wanted(any_store, LATEST)
+    assert (await lost(any_store, "anna"))[0][2:] == (Reason.ARCHIVED, LATEST)
+    async with any_store.writing() as session:
+        await block(session, "anna", "op", LATEST)
+    assert (await lost(any_store, "anna"))[0][2:] == (Reason.BLOCKED, LATEST)
+
+
 async def test_names_that_nobody_can_have(any_store: Store, anna: int) -> None:
     assert await lost(any_store, "an\x00na", "\ud800", "") == []
 

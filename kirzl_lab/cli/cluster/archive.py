@@ -110,7 +110,9 @@ def writing(path: Path) -> Iterator[Writer]:
     if path.exists():
         raise Stop(Exit.USAGE, f"There is a file {path} already: a backup replaces none. Give another name.")
     partial = path.with_name(f".{path.name}.partial")
-    descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    # One that is there may be open to others, who would read along, or lead elsewhere.
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
         with os.fdopen(descriptor, "w+b") as file:
             yield Writer(file)

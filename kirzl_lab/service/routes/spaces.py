@@ -6,14 +6,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from kirzl_lab.catalog.models import CourseFile, Kind, Text
+from kirzl_lab.catalog.models import STAFF, CourseFile, Kind, Text
 from kirzl_lab.service.access import viewer_of
 from kirzl_lab.service.models import Lines, OwnSpace, OwnSpaces, SpaceAnswer, SpacesAsked, lines
 from kirzl_lab.service.pages import page, words_of
 from kirzl_lab.service.routes import API
 from kirzl_lab.service.state import state_of
 from kirzl_lab.service.words import KINDS, ROLES
-from kirzl_lab.spawning.choice import STAFF, SpaceFacts, is_open
+from kirzl_lab.spawning.choice import SpaceFacts, is_open
 from kirzl_lab.store.members import Member, memberships
 from kirzl_lab.store.pages import Page, SpaceLine, spaces_page
 

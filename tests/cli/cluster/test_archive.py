@@ -44,6 +44,20 @@ def refused(path: Path) -> str:
     return stop.value.sentence
 
 
+def test_what_lies_where_a_backup_is_begun_is_not_written_into(tmp_path: Path) -> None:
+    partial, elsewhere = tmp_path / ".lab.tar.partial", tmp_path / "elsewhere"
+    partial.write_bytes(b"of a backup that was cut off")
+    partial.chmod(0o644)
+    with partial.open("rb") as reader:
+        make(tmp_path / "lab.tar")
+        assert reader.read() == b"of a backup that was cut off", "who has it open reads none of the new one"
+    assert (tmp_path / "lab.tar").stat().st_mode & 0o777 == 0o600
+    (tmp_path / ".third.tar.partial").symlink_to(elsewhere)
+    make(tmp_path / "third.tar")
+    assert not elsewhere.exists()
+    assert not (tmp_path / "third.tar").is_symlink()
+
+
 def test_what_was_written_is_read(backup: Path) -> None:
     found = Backup(backup)
     assert {name: b"".join(found.chunks(name)) for name in PARTS} == PARTS

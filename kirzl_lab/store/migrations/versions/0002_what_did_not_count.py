@@ -1,4 +1,4 @@
-"""What did not count at a login and why, no last size, and an audit that cannot be replaced either
+"""What did not count at a login and why, who was staff, no last size, and an audit that cannot be replaced either
 
 Revision: 0002, after 0001
 """
@@ -26,5 +26,7 @@ AUDIT_GUARD = {
 def upgrade() -> None:
     op.add_column("identities", sa.Column("dropped", sa.JSON(), nullable=True))
     op.drop_column("servers", "last_size")
+    op.add_column("servers", sa.Column("staff", sa.Boolean(), nullable=True))
+    op.add_column("roster_rows", sa.Column("role_changed_at", sa.DateTime(timezone=True), nullable=True))
     for statement in AUDIT_GUARD[op.get_context().dialect.name]:
         op.execute(statement)
