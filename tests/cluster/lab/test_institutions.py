@@ -56,7 +56,7 @@ def test_a_person_of_another_institution_sees_and_starts_nothing(cluster_lab: Cl
         address = f"{cluster_lab.url.replace('//', f'//{founder.hub_name}.')}/user/{founder.hub_name}/{space}/lab"
         assert founder.http.get(address).status_code in (403, 404, 424)
     for page in ("people", "spaces", "audit"):
-        assert founder.http.get(f"{cluster_lab.url}/services/lab/{page}").status_code == 403, page
+        assert founder.visit(f"/services/lab/{page}").status_code == 403, page
     assert cluster_lab.server_pods(founder.hub_name) == []
 
 
