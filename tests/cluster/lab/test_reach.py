@@ -84,7 +84,9 @@ def reaching(cluster_lab: ClusterLab, outside: None, tmp_path: Path) -> Iterator
         course = courses / "ml-101" / "course.yaml"
         text = re.sub(r"^network_reach:.*\n", "", course.read_text("utf-8"), flags=re.MULTILINE)
         course.write_text(f"{text.rstrip()}\nnetwork_reach: {reach}\n", "utf-8")
-        cluster_lab.install(courses=courses, values={"lab": {"package_mirrors": [MIRROR]}})
+        forbidden = f"{INSIDE['what the site forbids']}/32"
+        values = {"lab": {"package_mirrors": [MIRROR]}, "network": {"forbidden": [forbidden]}}
+        cluster_lab.install(courses=courses, values=values)
 
     yield give
     cluster_lab.install()
