@@ -52,7 +52,7 @@ REFUSED: list[tuple[str, str, str, Any, int]] = [
     ("create in somebody else's space", "PUT", "s1", {"user_options": {**GOOD, "space": "dl-201"}}, 403),
     ("create with an unknown option", "PUT", "s1", {"user_options": {**GOOD, "x": 1}}, 400),
     *((case, "PATCH", "s1", body, expected) for case, body, expected in REFUSED_CHANGES),
-    ("change of a server that is not there", "PATCH", "s1", {"user_options": GOOD}, 404),
+    ("change of a server that is not there", "PATCH", "s1", {"display_name": "x"}, 404),
     ("a name for the default server", "PATCH", "", {"display_name": "x"}, 400),
     ("the end of a server that is not there", "DELETE", "s1", None, 404),
 ]
@@ -116,35 +116,35 @@ def test_stored_options_are_kept_from_refused_changes_and_judged_again(
     person: LogIn, demo_lab: RunningLab, without_student4: Path
 ) -> None:
     student = person("uni", "student4")
-    assert student.api("PUT", address(student, "later"), json={"user_options": GOOD}).status_code == 201
+    assert student.api("PUT", address(student, "ml-101"), json={"user_options": GOOD}).status_code == 201
     for case, body, expected in REFUSED_CHANGES:
-        status, message = send(student, "PATCH", "later", body)
+        status, message = send(student, "PATCH", "ml-101", body)
         assert status == expected, f"{case}: {status} {message}"
-        kept = stored(student, "later")
-        assert (kept["name"], kept["display_name"], kept["user_options"]) == ("later", "later", GOOD), case
+        kept = stored(student, "ml-101")
+        assert (kept["name"], kept["display_name"], kept["user_options"]) == ("ml-101", "ml-101", GOOD), case
     changed = {**GOOD, "size": "cpu-medium"}
-    assert student.api("PATCH", address(student, "later"), json={"user_options": changed}).status_code == 200
+    assert student.api("PATCH", address(student, "ml-101"), json={"user_options": changed}).status_code == 200
     apply(demo_lab, without_student4)
-    status, message = send(student, "POST", "later", None)
+    status, message = send(student, "POST", "ml-101", None)
     assert (status, "not a member" in message) == (403, True), message
     assert student.api("GET", f"/users/{student.hub_name}").json()["servers"] == {}, "nothing runs or is on its way"
     # The handler refuses: it is not the spawner's last look that ends a start on its way.
     page = student.http.get(f"{student.lab_url}/user/{student.hub_name}/later/lab", headers={"Accept": "text/html"})
     assert ("This server is not running" in page.text, "did not start" in page.text) == (True, False)
     apply(demo_lab, ROOT / "courses")
-    assert student.api("POST", address(student, "later")).status_code in (201, 202)
+    assert student.api("POST", address(student, "ml-101")).status_code in (201, 202)
     model = wait_until(
-        lambda: (server := student.server("later")) and server["ready"] and server, "a start with what was stored"
+        lambda: (server := student.server("ml-101")) and server["ready"] and server, "a start with what was stored"
     )
     assert model["user_options"] == changed
     for case, method, body, expected, words in (
-        ("started twice", "POST", {"user_options": changed}, 400, "“later” is running already"),
-        ("changed while it runs", "PATCH", {"user_options": GOOD}, 400, "“later” is running already"),
-        ("made twice", "PUT", {"user_options": changed}, 409, "“later” already"),
+        ("started twice", "POST", {"user_options": changed}, 400, "“ml-101” is running already"),
+        ("changed while it runs", "PATCH", {"user_options": GOOD}, 400, "“ml-101” is running already"),
+        ("made twice", "PUT", {"user_options": changed}, 409, "“ml-101” already"),
     ):
-        status, message = send(student, method, "later", body)
+        status, message = send(student, method, "ml-101", body)
         assert (status, words in message) == (expected, True), f"{case}: {status} {message}"
-    assert stored(student, "later")["ready"]
+    assert stored(student, "ml-101")["ready"]
 
 
 def test_nobody_starts_a_server_for_somebody_else(person: LogIn) -> None:

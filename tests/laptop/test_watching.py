@@ -67,7 +67,7 @@ def test_what_happens_is_counted(demo_lab: RunningLab) -> None:
     refused = 'kirzl_lab_refusals_total{"problem": "size-not-allowed"}'
     waited = f"kirzl_lab_server_start_seconds_count{{{size}}}"
     person = Person(demo_lab.url)
-    person.login("uni", "student4")
+    person.login("uni", "lecturer")
     person.http.get(f"{demo_lab.url}/hub/callback/uni", params={"state": "made-up", "code": "made-up"})
     person.start("ml-101", "gpu-full")
     person.start("ml-101", "cpu-small")
@@ -108,7 +108,7 @@ def a_server(person: Watched) -> None:
 def test_no_log_tells_a_secret_or_a_name(demo_lab: RunningLab) -> None:
     operator, student = Watched(demo_lab.url), Watched(demo_lab.url)
     operator.operate()
-    student.login("uni", "student3")
+    student.login("uni", "student4")
     a_server(student)
     for person in (operator, student):
         person.http.get(f"{demo_lab.url}/hub/logout")
