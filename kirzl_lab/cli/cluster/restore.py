@@ -77,7 +77,14 @@ def put_back(cluster: Cluster, backup: Backup, progress: Progress, *, end_server
             raise Stop(Exit.FELL_OVER, f"Not everything was put back: {error}. {again}") from None
     _start(cluster)
     install.wait(cluster, progress)
+    # Browsers hold connections to the old proxy until it ends, and it knows no server that starts now.
+    until(lambda: not any(is_ending(pod) for pod in pods_of(cluster, "proxy")), "the old proxy to end", END_S)
     return backup.manifest
+
+
+def is_ending(pod: Mapping[str, Any]) -> bool:
+    """Whether the pod has its notice."""
+    return "deletionTimestamp" in pod["metadata"]
 
 
 def refuse_newer(step: str, here: str) -> None:
