@@ -147,4 +147,8 @@ async def test_subjects_are_told_apart_byte_for_byte(any_store: Store) -> None:
 async def test_foreign_keys_hold(any_store: Store) -> None:
     with pytest.raises(IntegrityError):
         async with any_store.writing() as session:
-            await session.execute(text("INSERT INTO servers VALUES (1, 77, 'x', 78, 'work', '2026-01-01', NULL)"))
+            await session.execute(
+                text(
+                    "INSERT INTO servers (id, person_id, server_name, space_id, purpose, created_at) VALUES (1, 77, 'x', 78, 'work', '2026-01-01')"
+                )
+            )
