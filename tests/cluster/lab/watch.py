@@ -13,6 +13,7 @@ from tests.support.localhost import Loopback
 PAUSE_S = 0.05
 PATIENCE_S = 5.0
 """An answer that takes longer is none."""
+SHOWN = 3
 
 
 class Watch:
@@ -30,12 +31,13 @@ class Watch:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._ask)
         self.asked = 0
-        self.failed = 0
+        self.failures: list[str] = []
+        """What came in place of each good answer."""
         self.longest_s = 0.0
         """The longest time between two good answers, where there was a bad one between them."""
 
     def __enter__(self) -> "Watch":
-        assert self._server.answers(), f"{self._server.url} does not answer to begin with"
+        assert (failure := self._failure()) is None, f"{self._server.url} does not answer to begin with: {failure}"
         self._thread.start()
         return self
 
@@ -47,18 +49,33 @@ class Watch:
         self._server.http.close()
 
     def __str__(self) -> str:
-        return f"{self.failed} of {self.asked} requests failed, longest gap {self.longest_s:.1f} s"
+        said = f": {'; '.join(self.failures[:SHOWN])}" if self.failures else ""
+        return f"{self.failed} of {self.asked} requests failed, longest gap {self.longest_s:.1f} s{said}"
+
+    @property
+    def failed(self) -> int:
+        """How many requests got no good answer."""
+        return len(self.failures)
+
+    def _failure(self) -> str | None:
+        """What was wrong with an answer asked for now, None for a good one."""
+        try:
+            answer = self._server.get("/api/status")
+        except httpx.TransportError as error:
+            return repr(error)
+        return None if answer.status_code == 200 else f"{answer.status_code} {answer.url.path} {answer.text[:200]!r}"
 
     def _ask(self) -> None:
         last_good, missed = time.monotonic(), False
         while not self._over.wait(PAUSE_S):
             self.asked += 1
-            if self._server.answers():
+            failure = self._failure()
+            if failure is None:
                 now = time.monotonic()
                 self.longest_s = max(self.longest_s, now - last_good if missed else 0.0)
                 last_good, missed = now, False
             else:
-                self.failed += 1
+                self.failures.append(f"at {time.strftime('%H:%M:%S')}: {failure}")
                 missed = True
         if missed:
             self.longest_s = max(self.longest_s, time.monotonic() - last_good)
