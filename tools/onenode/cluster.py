@@ -172,7 +172,7 @@ def _start_containers() -> None:
     containerd = components.containerd()
     _until_alive(_containerd_answers, "containerd to answer", 60, containerd)
     images.load_programs((images.PAUSE,))
-    for component in (components.kubelet(), components.kube_proxy(), components.kube_router()):
+    for component in (components.kubelet(), components.kube_proxy()):
         component.start()
     images.load_programs(images.SYSTEM_IMAGES)
 
@@ -190,6 +190,7 @@ def _wait_for_node() -> None:
         return any(api.condition(node, "Ready") for node in found if node["metadata"]["name"] == NODE)
 
     _until_alive(ready, "the node to be Ready", 90, components.kubelet(), components.containerd())
+    components.kube_router().start()  # not before: it ends where the kubelet has not registered the node yet
     manifests.advertise_gpus()
 
 
