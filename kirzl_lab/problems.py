@@ -274,3 +274,36 @@ class NewerDatabase(Problem):
 class CatalogueRefused(Problem):
     slug, status = "catalogue-refused", 409
     sentence = "The catalogue cannot be applied, and nothing was changed: %(reason)s."
+
+
+# -- courses -------------------------------------------------------------------------------------------------------
+
+
+class UnknownCourse(Problem):
+    slug, status = "unknown-course", 404
+    sentence = "You have no course called “%(course)s”: look under My courses for those you have."
+
+
+class StaffOnly(Problem):
+    slug, status = "staff-only", 403
+    sentence = "This is for the instructors and assistants of the course: ask one of them."
+
+
+class InstructorsOnly(Problem):
+    slug, status = "instructors-only", 403
+    sentence = "This is for the instructors of the course: ask one of them."
+
+
+class LecturersOnly(Problem):
+    slug, status = "lecturers-only", 403
+    sentence = "Your institution does not tell us that you teach, so you cannot create courses: write to %(contact)s."
+
+
+class OwnLoginNeeded(Problem):
+    slug, status = "own-login-needed", 403
+    sentence = "This cannot be done with the token of a notebook server: use the page of the course, or a token that you made under API tokens."
+
+
+class CourseArchived(Problem):
+    slug, status = "course-archived", 409
+    sentence = "“%(course)s” is archived and only to be read: restore it first."

@@ -14,18 +14,27 @@ from urllib.parse import urlsplit
 from fastapi import Request, Response
 
 from kirzl_lab import logs
+from kirzl_lab.catalog.models import STAFF, Role
 from kirzl_lab.problems import (
+    CourseArchived,
     FormExpired,
+    InstructorsOnly,
+    LecturersOnly,
     NotAMember,
     NotFound,
     NotLoggedIn,
     OperatorsOnly,
+    OwnLoginNeeded,
     PersonBlocked,
     ScopeMissing,
+    StaffOnly,
+    UnknownCourse,
 )
+from kirzl_lab.service.hub import TokenOwner
 from kirzl_lab.service.sessions import Session
 from kirzl_lab.service.state import ServiceState, state_of
-from kirzl_lab.store.members import is_operator, person_called
+from kirzl_lab.store.members import binding_of, is_operator, may_create_courses, member_of_course, person_called
+from kirzl_lab.store.tables import Space
 
 AUTHORIZATION = re.compile(r"(?:bearer|token) +([!-~]{1,4000})", re.IGNORECASE)
 """`Bearer` (RFC 6750, 2.1) or JupyterHub's own `token`."""
@@ -41,6 +50,21 @@ class Who(StrEnum):
     """A person with the role operator; not with the token of a notebook server."""
     MONITORING = "monitoring"
     """Whoever has the lab's token for metrics: Prometheus, no person."""
+    LECTURER = "lecturer"
+    """A person who may create courses; not with the token of a notebook server."""
+    MEMBER = "member"
+    """A person with any role in the course of the address. The token of a notebook server speaks for its course alone."""
+    STAFF = "staff"
+    """An assistant or instructor of the course of the address; not with the token of a server that previews."""
+    INSTRUCTOR = "instructor"
+    """An instructor of the course of the address; not with the token of a notebook server."""
+
+
+IN_A_COURSE = frozenset({Who.MEMBER, Who.STAFF, Who.INSTRUCTOR})
+NOT_FROM_A_SERVER = frozenset({Who.LECTURER, Who.INSTRUCTOR})
+"""What runs in a notebook, a student's that an instructor opened for instance, may not do these things for its person."""
+WHILE_ARCHIVED: frozenset[str] = frozenset()
+"""Routes that change something about a course that is archived: all others only read it."""
 
 
 ACCESS: dict[str, Who] = {
@@ -68,6 +92,20 @@ ACCESS: dict[str, Who] = {
 
 
 @dataclass(frozen=True, slots=True)
+class CoursePlace:
+    """The course that a request is about, and the place there of who asks."""
+
+    space: Space
+    role: Role
+    section: str
+
+    @property
+    def staff(self) -> bool:
+        """Whether it is somebody who runs the course."""
+        return self.role in STAFF
+
+
+@dataclass(frozen=True, slots=True)
 class Viewer:
     """Who asks."""
 
@@ -78,6 +116,8 @@ class Viewer:
     by: Literal["session", "token"]
     form_key: str
     """What the forms of a session carry; empty for a token."""
+    server_name: str | None = None
+    """The server whose token asks, None for a person's own token and for a session."""
 
 
 async def admit(request: Request, response: Response) -> None:
@@ -94,6 +134,12 @@ async def admit(request: Request, response: Response) -> None:
     viewer = await find_viewer(request)
     if who is Who.OPERATOR and not viewer.operator:
         raise OperatorsOnly()
+    if who in NOT_FROM_A_SERVER and viewer.server_name is not None:
+        raise OwnLoginNeeded()
+    if who is Who.LECTURER:
+        await _must_be_lecturer(request, viewer)
+    if who in IN_A_COURSE:
+        request.state.course_place = await _find_course_place(request, viewer, who)
     if request.method not in ("GET", "HEAD") and viewer.by == "session":
         await _check_form(request, viewer)
 
@@ -119,7 +165,7 @@ async def find_viewer(request: Request) -> Viewer:
     if not owner.may_use_service(state.place.service_name):
         raise ScopeMissing(scope=state.place.scope)
     logs.about(owner.hub_name)
-    request.state.viewer = await _viewer(state, owner.hub_name, session, may_operate=not owner.is_servers)
+    request.state.viewer = await _viewer(state, owner, session)
     return cast(Viewer, request.state.viewer)
 
 
@@ -141,9 +187,46 @@ def viewer_of(request: Request) -> Viewer:
     return cast(Viewer, request.state.viewer)
 
 
-async def _viewer(state: ServiceState, hub_name: str, session: Session | None, *, may_operate: bool) -> Viewer:
+def course_place_of(request: Request) -> CoursePlace:
+    """The course of the address, as `admit` found it; for routes that are in a course alone."""
+    return cast(CoursePlace, request.state.course_place)
+
+
+async def _must_be_lecturer(request: Request, viewer: Viewer) -> None:
+    state = state_of(request)
     async with state.reading() as database:
-        person = await person_called(database, hub_name)
+        creators = state.catalogue.lab.course_creators
+        if not (viewer.operator or await may_create_courses(database, viewer.person_id, creators)):
+            raise LecturersOnly(contact=state.catalogue.lab.contact)
+
+
+async def _find_course_place(request: Request, viewer: Viewer, who: Who) -> CoursePlace:
+    """The viewer's place in the course of the address. A course that is not theirs is none that there is."""
+    name = request.path_params["course"]
+    async with state_of(request).reading() as database:
+        member = await member_of_course(database, viewer.person_id, name)
+        if member is None:
+            raise UnknownCourse(course=name)
+        role = member.role
+        if viewer.server_name is not None:
+            bound = await binding_of(database, viewer.person_id, viewer.server_name)
+            if bound is None or bound.space != name:
+                raise UnknownCourse(course=name)
+            if bound.purpose == "preview":
+                role = Role.STUDENT
+    if who is Who.INSTRUCTOR and role is not Role.INSTRUCTOR:
+        raise InstructorsOnly()
+    if who is Who.STAFF and role not in STAFF:
+        raise StaffOnly()
+    writes = request.method not in ("GET", "HEAD")
+    if member.space.archived_at is not None and writes and request.scope["route"].name not in WHILE_ARCHIVED:
+        raise CourseArchived(course=name)
+    return CoursePlace(space=member.space, role=role, section=member.section)
+
+
+async def _viewer(state: ServiceState, owner: TokenOwner, session: Session | None) -> Viewer:
+    async with state.reading() as database:
+        person = await person_called(database, owner.hub_name)
         if person is None:
             raise NotAMember(space=state.catalogue.lab.title)
         if person.blocked_at is not None:
@@ -152,9 +235,10 @@ async def _viewer(state: ServiceState, hub_name: str, session: Session | None, *
             person_id=person.id,
             hub_name=person.hub_name,
             display_name=person.display_name,
-            operator=may_operate and await is_operator(database, person.id),
+            operator=not owner.is_servers and await is_operator(database, person.id),
             by="session" if session else "token",
             form_key=session.form_key if session else "",
+            server_name=owner.server_name,
         )
 
 
