@@ -106,7 +106,7 @@ def test_a_file_that_is_a_list_or_a_text(site: Site) -> None:
         "courses/ml-101/course.yaml:1: found “just words”, expected a mapping with title, description, term, timezone, "
         "starts, ends, image, sizes, default_size, storage_gib, network_reach, idle_hours, max_submission_mib, max_submission_files",
         "hub_config/lab.yaml:2: found a list, expected a mapping with title, contact, session_hours, operators, "
-        "package_mirrors, grace_minutes",
+        "package_mirrors, course_creators, grace_minutes",
     ]
 
 
