@@ -102,6 +102,8 @@ class GradingTask(Base):
     prepared_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
     executed_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
     """What came back, with outputs. From student code: hostile."""
+    graded_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
+    """nbgrader's `autograded` folder, as finish left it: with scores in it, and with the hidden tests. For staff alone."""
     reason: Mapped[str | None] = mapped_column(Line(40))
     """Why it failed, one of `kirzl_lab.grading.runs.Reason`."""
     log: Mapped[str] = mapped_column(Line(), default="")
