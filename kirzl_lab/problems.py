@@ -307,3 +307,26 @@ class OwnLoginNeeded(Problem):
 class CourseArchived(Problem):
     slug, status = "course-archived", 409
     sentence = "“%(course)s” is archived and only to be read: restore it first."
+
+
+# -- grading runs --------------------------------------------------------------------------------------------------
+
+
+class NothingToGrade(Problem):
+    slug, status = "nothing-to-grade", 409
+    sentence = "Nobody has handed in “%(assignment)s” yet, or none of those that you chose."
+
+
+class UnknownRun(Problem):
+    slug, status = "unknown-run", 404
+    sentence = "There is no such grading run in this course: open the assignment again."
+
+
+class RunOver(Problem):
+    slug, status = "run-over", 409
+    sentence = "This grading run has come to its end already."
+
+
+class UnknownTask(Problem):
+    slug, status = "unknown-task", 404
+    sentence = "This grading task is over, or another attempt has taken its place: what comes now is not used."
