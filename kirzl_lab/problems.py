@@ -330,6 +330,8 @@ class RunOver(Problem):
 class UnknownTask(Problem):
     slug, status = "unknown-task", 404
     sentence = "This grading task is over, or another attempt has taken its place: what comes now is not used."
+
+
 # -- grading -------------------------------------------------------------------------------------------------------
 # Each has besides its sentence the field `log`: the end of what the step wrote, for the people who run the course.
 
@@ -341,7 +343,9 @@ class SubmissionRefused(Problem):
 
 class NotGradable(Problem):
     slug, status = "not-gradable", 422
-    sentence = "nbgrader cannot grade this submission to “%(assignment)s”: its log says why. Correct that, and grade it again."
+    sentence = (
+        "nbgrader cannot grade this submission to “%(assignment)s”: its log says why. Correct that, and grade it again."
+    )
 
 
 class ResultRefused(Problem):
