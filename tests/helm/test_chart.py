@@ -237,9 +237,9 @@ def test_secrets_of_the_site_are_used_in_place_of_made_ones() -> None:
 
 def test_made_secrets_are_long_and_differ() -> None:
     renders = [documents(chart.render(ONE_MACHINE)) for _ in range(2)]
-    made = [objects["Secret", name] for objects in renders for name in ("lab-secrets", "lab-metrics")]
+    made = [objects["Secret", name] for objects in renders for name in ("lab-secrets", "lab-receipts", "lab-metrics")]
     values = [value for secret in made for value in secret["data"].values()]
-    assert len(set(values)) == len(values) == 12
+    assert len(set(values)) == len(values) == 14
     assert all(len(value) == 88 for value in values)
     assert all(secret["immutable"] is True for secret in made)
 

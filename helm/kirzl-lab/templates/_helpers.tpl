@@ -110,6 +110,15 @@ tolerations:
 {{ .Values.existingSecret | default "lab-metrics" }}
 {{- end }}
 
+{{/* What receipts are signed with, as a variable. Takes $. */}}
+{{- define "lab.receiptVariable" -}}
+- name: KIRZL_LAB_RECEIPT_KEYS
+  valueFrom:
+    secretKeyRef:
+      name: {{ .Values.existingSecret | default "lab-receipts" }}
+      key: KIRZL_LAB_RECEIPT_KEYS
+{{- end }}
+
 {{/* "true" where the chart runs a PostgreSQL of its own. Takes $. */}}
 {{- define "lab.ownDatabase" -}}
 {{- if not (or .Values.database.url .Values.database.existingSecret) -}}true{{- end -}}
