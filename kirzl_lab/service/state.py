@@ -15,10 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kirzl_lab import metrics
 from kirzl_lab.catalog.models import Catalogue
+from kirzl_lab.courses.receipts import Receipts
 from kirzl_lab.problems import LabDatabaseAway
 from kirzl_lab.service.hub import Hub
 from kirzl_lab.service.sessions import LoginCookies, TokenCache
+from kirzl_lab.service.uploads import Uploads
 from kirzl_lab.settings import MissingSettingError, Settings
+from kirzl_lab.store.blob_store import open_blobs
+from kirzl_lab.store.blobs import Blobs
 from kirzl_lab.store.database import Store
 
 DATABASE_LIMIT_S = 5.0
@@ -87,12 +91,16 @@ class ServiceState:
         client: httpx.AsyncClient,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        blobs: Blobs | None = None,
     ) -> None:
         self.settings = settings
         self.place = place
         self.catalogue = catalogue
         self.clock = clock
         self.store = store
+        self.blobs = blobs or open_blobs(settings)
+        self.uploads = Uploads()
+        self.receipts = Receipts(settings.data)
         self.hub = Hub(client, place.api_url, place.api_token)
         self.cookies = LoginCookies(place.api_token, place.prefix, secure=settings.public_url.startswith("https://"))
         self.tokens = TokenCache(self.hub.owner)
