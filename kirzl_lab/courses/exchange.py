@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kirzl_lab.catalog.models import CourseFile
-from kirzl_lab.courses.archives import Limits, Manifest
+from kirzl_lab.store.archives import Limits, Manifest
 from kirzl_lab.problems import AlreadyReleased, KeyUsed, NoFeedback, NotReleased, UnknownAssignment
 from kirzl_lab.store import audit
 from kirzl_lab.store.blob_rows import need

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kirzl_lab.courses.archives import ArchiveRefused, Limits, Manifest, inspect
+from kirzl_lab.store.archives import ArchiveRefused, Limits, Manifest, inspect
 from kirzl_lab.problems import ArchiveNotAccepted, Phrase, TooManyUploads, UploadsFull
 
 AT_ONCE = 400

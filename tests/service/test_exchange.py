@@ -4,7 +4,7 @@ from pathlib import Path
 
 import httpx
 
-from kirzl_lab.courses.archives import pack
+from kirzl_lab.store.archives import pack
 from tests.service.conftest import Service
 from tests.service.sample import INSTRUCTOR, STUDENT
 
