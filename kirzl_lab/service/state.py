@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, cast
 
@@ -44,6 +44,8 @@ class Place:
     service_name: str
     metrics_token: str = ""
     """What Prometheus sends; empty: nobody reads the metrics."""
+    receipt_keys: str = field(default="", repr=False)
+    """What receipts for submissions are signed with: `receipts.Signer.from_secret` reads it."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Place":
@@ -66,6 +68,7 @@ class Place:
             hub_prefix=f"{base.rstrip('/')}/hub/",
             service_name=environment.get("JUPYTERHUB_SERVICE_NAME", "lab"),
             metrics_token=environment.get("KIRZL_LAB_METRICS_TOKEN", ""),
+            receipt_keys=environment.get("KIRZL_LAB_RECEIPT_KEYS", ""),
         )
 
     @property
