@@ -399,6 +399,8 @@ class StorageFull(Problem):
 class StorageAway(Problem):
     slug, status = "storage-away", 503
     sentence = "The lab's storage does not answer at the moment: try again in a minute."
+
+
 # -- grading runs --------------------------------------------------------------------------------------------------
 
 
