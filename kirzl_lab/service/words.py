@@ -57,6 +57,7 @@ VERBS = {
     Action.ASSIGNMENT_WITHDRAWN: "Assignment withdrawn",
     Action.FEEDBACK_RELEASED: "Feedback released",
     Action.FEEDBACK_WITHDRAWN: "Feedback withdrawn",
+    Action.GRADING_STARTED: "Grading started",
 }
 """Each verb as the filter of the page Audit names it."""
 
@@ -89,6 +90,7 @@ SENTENCES = {
     Action.ASSIGNMENT_WITHDRAWN: "An assignment of %(space)s was withdrawn.",
     Action.FEEDBACK_RELEASED: "Feedback for %(person)s in %(space)s was released.",
     Action.FEEDBACK_WITHDRAWN: "Feedback for %(person)s in %(space)s was withdrawn.",
+    Action.GRADING_STARTED: "Submissions in %(space)s were sent to be graded.",
 }
 
 OPERATORS_ROSTER = {
