@@ -307,3 +307,11 @@ class OwnLoginNeeded(Problem):
 class CourseArchived(Problem):
     slug, status = "course-archived", 409
     sentence = "“%(course)s” is archived and only to be read: restore it first."
+
+
+# -- the exchange --------------------------------------------------------------------------------------------------
+
+
+class UnknownAssignment(Problem):
+    slug, status = "unknown-assignment", 404
+    sentence = "This course has no assignment called “%(assignment)s”: look at its list of assignments."

@@ -88,6 +88,13 @@ ACCESS: dict[str, Who] = {
     "unblock": Who.OPERATOR,
     "spaces": Who.OPERATOR,
     "audit": Who.OPERATOR,
+    "api_gradebook": Who.STAFF,
+    "api_gradebook_export": Who.STAFF,
+    "api_statistics": Who.STAFF,
+    "api_grades": Who.MEMBER,
+    "gradebook": Who.STAFF,
+    "statistics": Who.STAFF,
+    "grades": Who.MEMBER,
 }
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kirzl_lab import metrics
 from kirzl_lab.catalog.models import Catalogue
+from kirzl_lab.courses.gradebook import gradebooks
 from kirzl_lab.problems import LabDatabaseAway
 from kirzl_lab.service.hub import Hub
 from kirzl_lab.service.sessions import LoginCookies, TokenCache
@@ -96,6 +97,7 @@ class ServiceState:
         self.hub = Hub(client, place.api_url, place.api_token)
         self.cookies = LoginCookies(place.api_token, place.prefix, secure=settings.public_url.startswith("https://"))
         self.tokens = TokenCache(self.hub.owner)
+        self.gradebooks = gradebooks(settings.data, store.engine.url)
 
     def reading(self, limit_s: float = DATABASE_LIMIT_S) -> AbstractAsyncContextManager[AsyncSession]:
         """A session that reads; `LabDatabaseAway` when the lab database does not answer within the limit."""
