@@ -124,6 +124,13 @@ ACCESS: dict[str, Who] = {
     "api_graded_files": Who.STAFF,
     "api_prepared": Who.TASK,
     "api_result": Who.TASK,
+    "api_gradebook": Who.STAFF,
+    "api_gradebook_export": Who.STAFF,
+    "api_statistics": Who.STAFF,
+    "api_grades": Who.MEMBER,
+    "gradebook": Who.STAFF,
+    "statistics": Who.STAFF,
+    "grades": Who.MEMBER,
 }
 
 

@@ -14,13 +14,13 @@ from kirzl_lab.catalog.loader import load
 from kirzl_lab.service import answers
 from kirzl_lab.service.access import admit
 from kirzl_lab.service.loops import looping
-from kirzl_lab.service.routes import audit, exchange, grading, login, people, process, spaces, tasks
+from kirzl_lab.service.routes import audit, exchange, gradebook, grading, login, people, process, spaces, tasks
 from kirzl_lab.service.state import Place, ServiceState
 from kirzl_lab.service.watching import Watching
 from kirzl_lab.settings import Settings
 from kirzl_lab.store.database import Store
 
-ROUTERS = tuple(room.router for room in (process, login, spaces, exchange, grading, tasks, people, audit))
+ROUTERS = tuple(room.router for room in (process, login, spaces, exchange, gradebook, grading, tasks, people, audit))
 
 Opened = Callable[[], AbstractAsyncContextManager[ServiceState]]
 
@@ -54,6 +54,7 @@ async def opened_state(settings: Settings, place: Place) -> AsyncIterator[Servic
                 yield state
             finally:
                 state.blobs.close()
+                await asyncio.to_thread(state.gradebooks.close)
     finally:
         await store.close()
 

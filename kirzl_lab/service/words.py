@@ -12,6 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from kirzl_lab.catalog.models import Kind, Role
+from kirzl_lab.courses.gradebook_table import State
 from kirzl_lab.look.i18n import Words
 from kirzl_lab.service.pages import with_query
 from kirzl_lab.store.audit import Action
@@ -27,6 +28,14 @@ ROLES = {
 }
 
 KINDS = {Kind.COURSE: "Course", Kind.SANDBOX: "Sandbox", Kind.RESEARCH: "Research"}
+
+STATES = {
+    State.MISSING: "missing",
+    State.SUBMITTED: "handed in, not graded",
+    State.NEEDS_MANUAL_GRADE: "to be graded by hand",
+    State.GRADED: "graded",
+}
+"""How far a student's work on an assignment has come."""
 
 VERBS = {
     Action.PERSON_CREATED: "First login",
