@@ -8,10 +8,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from kirzl_lab.problems import NothingToGrade, RunOver, UnknownRun
 from kirzl_lab.store.course_tables import Assignment, GradingRun, GradingTask, Submission
@@ -154,7 +156,8 @@ async def retry(session: AsyncSession, run_id: int, now: datetime) -> int:
         .values(
             state=State.QUEUED,
             attempt=GradingTask.attempt + 1,
-            token_hash=None,
+            fetch_hash=None,
+            report_hash=None,
             prepared_sha256=None,
             executed_sha256=None,
             reason=None,
@@ -199,7 +202,9 @@ async def again(session: AsyncSession, task: Task, now: datetime) -> bool:
     changed = await session.execute(
         update(GradingTask)
         .where(GradingTask.id == task.id, GradingTask.attempt == task.attempt, GradingTask.state == State.EXECUTING)
-        .values(state=State.PREPARED, attempt=GradingTask.attempt + 1, token_hash=None, changed_at=now)
+        .values(
+            state=State.PREPARED, attempt=GradingTask.attempt + 1, fetch_hash=None, report_hash=None, changed_at=now
+        )
         .returning(GradingTask.id)
     )
     return changed.first() is not None
@@ -217,10 +222,48 @@ async def tasks_of(session: AsyncSession, run_id: int) -> list[Task]:
     )
 
 
-async def task_with(session: AsyncSession, token_hash: str) -> Task | None:
-    """The task whose present attempt has the token with that hash."""
-    found = await _tasks(session, _about_tasks().where(GradingTask.token_hash == token_hash))
-    return found[0] if found else None
+async def is_newest(session: AsyncSession, task: Task) -> bool:
+    """Whether the attempt is still wanted, and none of a later submission of the same person has been finished."""
+    person = select(Submission.person_id).where(Submission.id == task.submission_id).scalar_subquery()
+    about = select(Submission.assignment_id).where(Submission.id == task.submission_id).scalar_subquery()
+    mine = select(GradingTask.id).where(
+        GradingTask.id == task.id, GradingTask.attempt == task.attempt, GradingTask.state == State.EXECUTED
+    )
+    later = (
+        select(GradingTask.id)
+        .join(Submission, Submission.id == GradingTask.submission_id)
+        .where(
+            Submission.assignment_id == about,
+            Submission.person_id == person,
+            Submission.submitted_at > task.submitted_at,
+            GradingTask.state == State.DONE,
+        )
+    )
+    found = (await session.execute(select(mine.exists(), later.exists()))).one()
+    return bool(found[0] and not found[1])
+
+
+async def take_fetch(session: AsyncSession, token: str) -> Task | None:
+    """The task whose present attempt fetches its files with that token, which is used up by this."""
+    return await _take(session, GradingTask.fetch_hash, token)
+
+
+async def take_report(session: AsyncSession, token: str) -> Task | None:
+    """The task whose present attempt reports with that token, which is used up by this."""
+    return await _take(session, GradingTask.report_hash, token)
+
+
+async def _take(session: AsyncSession, column: InstrumentedAttribute[str | None], token: str) -> Task | None:
+    used = update(GradingTask).where(column == hash_of(token), GradingTask.state == State.EXECUTING)
+    taken = (await session.execute(used.values({column: None}).returning(GradingTask.id))).scalar_one_or_none()
+    if taken is None:
+        return None
+    return (await _tasks(session, _about_tasks().where(GradingTask.id == taken)))[0]
+
+
+def hash_of(token: str) -> str:
+    """What the lab remembers of a task's token."""
+    return sha256(token.encode()).hexdigest()
 
 
 async def newest_graded(session: AsyncSession, space_id: int) -> list[Task]:
@@ -331,7 +374,9 @@ async def _tasks(
 
 
 async def _end(session: AsyncSession, which: ColumnElement[bool], state: State, now: datetime) -> None:
-    await session.execute(update(GradingTask).where(which).values(state=state, token_hash=None, changed_at=now))
+    await session.execute(
+        update(GradingTask).where(which).values(state=state, fetch_hash=None, report_hash=None, changed_at=now)
+    )
 
 
 async def _close_runs(session: AsyncSession, now: datetime) -> None:

@@ -82,7 +82,8 @@ def upgrade() -> None:
         sa.Column("submission_id", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(length=20), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
-        sa.Column("token_hash", sa.String(length=64), nullable=True),
+        sa.Column("fetch_hash", sa.String(length=64), nullable=True),
+        sa.Column("report_hash", sa.String(length=64), nullable=True),
         sa.Column("prepared_sha256", sa.String(length=64), nullable=True),
         sa.Column("executed_sha256", sa.String(length=64), nullable=True),
         sa.Column("graded_sha256", sa.String(length=64), nullable=True),
@@ -97,7 +98,8 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["submission_id"], ["submissions.id"], name=op.f("fk_grading_tasks_submission_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_grading_tasks")),
         sa.UniqueConstraint("run_id", "submission_id", name=op.f("uq_grading_tasks_run_id")),
-        sa.UniqueConstraint("token_hash", name=op.f("uq_grading_tasks_token_hash")),
+        sa.UniqueConstraint("fetch_hash", name=op.f("uq_grading_tasks_fetch_hash")),
+        sa.UniqueConstraint("report_hash", name=op.f("uq_grading_tasks_report_hash")),
     )
     op.create_index(op.f("ix_grading_tasks_state"), "grading_tasks", ["state"], unique=False)
     op.create_index(op.f("ix_grading_tasks_submission_id"), "grading_tasks", ["submission_id"], unique=False)
