@@ -399,6 +399,8 @@ class StorageFull(Problem):
 class StorageAway(Problem):
     slug, status = "storage-away", 503
     sentence = "The lab's storage does not answer at the moment: try again in a minute."
+
+
 # -- grading runs --------------------------------------------------------------------------------------------------
 
 
@@ -481,6 +483,8 @@ class LastInstructor(Problem):
 class TooLarge(Problem):
     slug, status = "too-large", 413
     sentence = "This is too large: at most %(limit)s can be sent here."
+
+
 # -- grading -------------------------------------------------------------------------------------------------------
 # Each has besides its sentence the field `log`: the end of what the step wrote, for the people who run the course.
 
