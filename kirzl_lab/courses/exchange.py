@@ -5,17 +5,16 @@ transaction of the session that it is given, so that there is all of a submissio
 decided before (`kirzl_lab.service.access`).
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
-from typing import Any, Protocol
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kirzl_lab.catalog.models import CourseFile
 from kirzl_lab.store.archives import Limits, Manifest
+from kirzl_lab.courses.receipts import Signer
 from kirzl_lab.problems import AlreadyReleased, KeyUsed, NoFeedback, NotReleased, UnknownAssignment
 from kirzl_lab.store import audit
 from kirzl_lab.store.blob_rows import need
@@ -28,14 +27,6 @@ ASSIGNMENT = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?"
 KEY = r"[A-Za-z0-9_-]{16,64}"
 TICK = timedelta(microseconds=1)
 MIB = 1 << 20
-
-
-class Signer(Protocol):
-    """Signs receipts."""
-
-    def sign(self, content: Mapping[str, Any]) -> str:
-        """The receipt."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,18 +185,20 @@ async def submit(
         sha256=sha256,
         files=len(received.manifest.files),
         notebooks=notebooks_in(received.manifest),
-        receipt=signer.sign(
-            {
-                "course": space.name,
-                "assignment": name,
-                "student": by.hub_name,
-                "submitted_at": submitted_at.isoformat(timespec="microseconds"),
-                "sha256": sha256,
-                "size": received.blob.size,
-            }
-        ),
+        receipt="",
     )
     session.add(submission)
+    await session.flush()
+    submission.receipt = signer.sign(
+        course=space.name,
+        assignment=name,
+        student=by.hub_name,
+        submission=str(submission.id),
+        time=submitted_at,
+        sha256=sha256,
+        size=received.blob.size,
+        files=submission.files,
+    )
     await session.flush()
     return HandedIn(submission, new=True)
 

@@ -11,11 +11,11 @@ from contextlib import asynccontextmanager
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from kirzl_lab.store.archives import Limits
 from kirzl_lab.courses.exchange import MIB, Received
 from kirzl_lab.problems import NotAnArchive, UploadBroken, UploadTooLarge, UploadTooSlow
 from kirzl_lab.service.access import viewer_of
 from kirzl_lab.service.state import state_of
+from kirzl_lab.store.archives import Limits
 from kirzl_lab.store.blobs import Draft
 
 IDLE_S = 30.0

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Literal, cast
 
 import httpx
@@ -15,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kirzl_lab import metrics
 from kirzl_lab.catalog.models import Catalogue
-from kirzl_lab.courses.receipts import Receipts
+from kirzl_lab.courses.receipts import Signer
 from kirzl_lab.problems import LabDatabaseAway
 from kirzl_lab.service.hub import Hub
 from kirzl_lab.service.sessions import LoginCookies, TokenCache
@@ -103,10 +104,16 @@ class ServiceState:
         self.store = store
         self.blobs = blobs or open_blobs(settings)
         self.uploads = Uploads()
-        self.receipts = Receipts(settings.data)
         self.hub = Hub(client, place.api_url, place.api_token)
         self.cookies = LoginCookies(place.api_token, place.prefix, secure=settings.public_url.startswith("https://"))
         self.tokens = TokenCache(self.hub.owner)
+
+    @cached_property
+    def signer(self) -> Signer:
+        """Signs receipts. Raises `MissingSettingError` and ValueError."""
+        if not self.place.receipt_keys:
+            raise MissingSettingError("The environment variable KIRZL_LAB_RECEIPT_KEYS is not set.")
+        return Signer.from_secret(self.place.receipt_keys, self.settings.public_url)
 
     def reading(self, limit_s: float = DATABASE_LIMIT_S) -> AbstractAsyncContextManager[AsyncSession]:
         """A session that reads; `LabDatabaseAway` when the lab database does not answer within the limit."""

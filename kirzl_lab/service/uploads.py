@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kirzl_lab.store.archives import ArchiveRefused, Limits, Manifest, inspect
 from kirzl_lab.problems import ArchiveNotAccepted, Phrase, TooManyUploads, UploadsFull
+from kirzl_lab.store.archives import ArchiveRefused, Limits, Manifest, inspect
 
 AT_ONCE = 400
 """Uploads of one process: each has a connection and a file open, of which a process usually may have 1,024."""

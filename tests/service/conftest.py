@@ -42,6 +42,7 @@ PLACE = Place(
     hub_prefix="/hub/",
     service_name="lab",
     metrics_token=METRICS_TOKEN,
+    receipt_keys="5a" * 32,
 )
 URL = "http://lab.test"
 EVERYBODY = (OPERATOR, STUDENT, BLOCKED, STRANGER, INSTRUCTOR, ASSISTANT, COLLEAGUE, OUTSIDER)

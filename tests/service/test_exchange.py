@@ -1,9 +1,11 @@
 """The exchange over HTTP: release, fetch, hand in, collect, feedback."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
 
+from kirzl_lab.courses.receipts import verify
 from kirzl_lab.store.archives import pack
 from tests.service.conftest import Service
 from tests.service.sample import INSTRUCTOR, STUDENT
@@ -44,6 +46,10 @@ async def test_from_release_to_feedback(in_course: Service, tmp_path: Path) -> N
         assert again.status_code == 200
         assert again.json() == handed_in.json()
         assert handed_in.json()["late"]
+        keys = (await student.get("/services/lab/api/receipts/key")).json()
+        receipt = verify(handed_in.json()["receipt"], keys)
+        assert (receipt.student, receipt.sha256) == (STUDENT, sha256(done).hexdigest())
+        assert (receipt.submission, receipt.size) == (str(handed_in.json()["id"]), len(done))
         files = f"{COURSE}/submissions/{handed_in.json()['id']}"
         assert (await teacher.get(f"{files}/files")).content == done
         assert (await student.get(f"{files}/receipt")).text == handed_in.json()["receipt"]

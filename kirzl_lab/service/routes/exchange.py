@@ -164,7 +164,7 @@ async def api_submit(
         await exchange.may_submit(session, space, assignment, by=by, key=idempotency_key)
     async with receive(request, limits_of(space)) as received, state.writing() as session:
         handed_in = await exchange.submit(
-            session, state.blobs, state.receipts, space, assignment, received, by=by, key=idempotency_key
+            session, state.blobs, state.signer, space, assignment, received, by=by, key=idempotency_key
         )
         line = await submission_line(session, handed_in.submission.id)
     if not handed_in.new:
@@ -251,7 +251,7 @@ async def api_withdraw_feedback(request: Request, course: CourseName, submission
 @router.get("/api/receipts/key", name="api_receipts_key", summary="The key that checks receipts")
 async def api_receipts_key(request: Request) -> JSONResponse:
     """A JSON Web Key Set (RFC 7517)."""
-    return JSONResponse(state_of(request).receipts.public(), headers=HEADERS)
+    return JSONResponse(state_of(request).signer.public_keys, headers=HEADERS)
 
 
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
