@@ -74,7 +74,14 @@ async def edit(
 
 
 async def copy(
-    session: AsyncSession, original: Space, name: str, then: NextTerm, sizes: Collection[str], *, by: Person, now: datetime
+    session: AsyncSession,
+    original: Space,
+    name: str,
+    then: NextTerm,
+    sizes: Collection[str],
+    *,
+    by: Person,
+    now: datetime,
 ) -> Space:
     """The course once more, for another term: its assignments are kept and not released, its roster has `by` alone.
 

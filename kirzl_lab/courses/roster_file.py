@@ -113,14 +113,18 @@ def _lines(text: str, separator: str) -> list[Line]:
             tidy = tuple(" ".join(cell.split()) for cell in cells)
             if any(tidy):
                 if any(len(cell) > LONGEST_CELL for cell in tidy):
-                    raise Unreadable(begins, Phrase("a cell has more than %(limit)s characters", {"limit": LONGEST_CELL}))
+                    raise Unreadable(
+                        begins, Phrase("a cell has more than %(limit)s characters", {"limit": LONGEST_CELL})
+                    )
                 found.append(Line(begins, tuple(clean(cell) for cell in tidy)))
             if len(found) > MOST_ROWS + 1:
                 break
             begins = reader.line_num + 1
     except csv.Error as error:
         if "field larger" in str(error):
-            raise Unreadable(begins, Phrase("a cell has more than %(limit)s characters", {"limit": LONGEST_CELL})) from None
+            raise Unreadable(
+                begins, Phrase("a cell has more than %(limit)s characters", {"limit": LONGEST_CELL})
+            ) from None
         raise Unreadable(
             begins, Phrase("a quotation mark is not closed, or stands inside a value that has none around it")
         ) from None

@@ -5,7 +5,6 @@ and bound to one person alone; no two rows are for the same promise. Headers, ro
 English or German; a column that is called like a claim (`email`, `Matrikelnummer`) gives claim and value at once.
 """
 
-import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -98,7 +97,7 @@ class Defaults:
     role: Role = Role.STUDENT
 
 
-def read_upload(data: bytes, institutions: Mapping[str, Institution], defaults: Defaults = Defaults()) -> Uploaded:  # noqa: B008 - frozen
+def read_upload(data: bytes, institutions: Mapping[str, Institution], defaults: Defaults = Defaults()) -> Uploaded:
     """The rows of a file, or its mistakes, the first 200 of them."""
     known = _Known.of(institutions)
     try:
@@ -129,9 +128,7 @@ class _Known:
 
     @classmethod
     def of(cls, institutions: Mapping[str, Institution]) -> "_Known":
-        titles = [
-            (title.lower(), name) for name, one in institutions.items() for title in (one.title.de, one.title.en)
-        ]
+        titles = [(title.lower(), name) for name, one in institutions.items() for title in (one.title.de, one.title.en)]
         names = dict(titles) | {name: name for name in institutions}
         claims = {claim for one in institutions.values() for claim in one.claims}
         return cls(institutions, names, frozenset(claims))
@@ -205,7 +202,7 @@ def _row(
     promise = _promise(values, institution, known)
     if isinstance(promise, Phrase):
         return promise
-    return checked(institution, promise[0], promise[1], role, values.get("section", ""), known.institutions)
+    return checked((institution, *promise), role, values.get("section", ""), known.institutions)
 
 
 def _institution(written: str, known: _Known, defaults: Defaults) -> str | Phrase:
@@ -242,37 +239,52 @@ def _promise(values: Mapping[str, str], institution: str, known: _Known) -> tupl
 
 
 def checked(
-    institution: str, claim: str, value: str, role: Role, section: str, institutions: Mapping[str, Institution]
+    promise: Promise, role: Role, section: str, institutions: Mapping[str, Institution]
 ) -> tuple[Promise, Place] | Phrase:
     """The row with its values as they are compared, or what is wrong with it. Also for rows that are typed in."""
+    institution, claim, value = promise
     one = institutions.get(institution)
     if one is None:
         return Phrase("“%(institution)s” is no institution of this lab", {"institution": _shown(institution)})
+    wrong = _wrong_claim(institution, claim, one) or _wrong_value(institution, claim, value, one)
+    if wrong is not None:
+        return wrong
+    if not section.isprintable() or "\ufffd" in section:
+        return Phrase("there are characters that cannot be read: save the file as UTF-8")
+    try:
+        row = RosterRow(institution=institution, claim=claim, value=value, role=role, section=section)
+    except ValidationError as error:
+        column = str(error.errors()[0]["loc"][0])
+        return Phrase("the value of %(column)s is too long or has characters that cannot be seen", {"column": column})
+    return (row.institution, row.claim, row.value), (row.role.value, row.section)
+
+
+def _wrong_claim(institution: str, claim: str, one: Institution) -> Phrase | None:
     if claim in SHARED_CLAIMS:
         return Phrase("many people share a value of “%(claim)s”: take one that a person has alone", {"claim": claim})
     if claim not in one.claims:
         fields = {"institution": institution, "claim": _shown(claim), "claims": ", ".join(personal_claims(one))}
         return Phrase("%(institution)s does not tell “%(claim)s” of its people, but %(claims)s", fields)
-    if not value:
-        return Phrase("the value is missing")
-    if ABBREVIATED.fullmatch(value):
-        return Phrase("“%(value)s” is a number that the spreadsheet has shortened: format the column as text", {"value": value})
-    if "\ufffd" in value or "\ufffd" in section:
-        return Phrase("there are characters that cannot be read: save the file as UTF-8")
-    value = unicodedata.normalize("NFC", value)
-    if claim == "email" and not EMAIL.fullmatch(value):
-        return Phrase("“%(value)s” is no e-mail address", {"value": _shown(value)})
-    if not within_domains(claim, value, one.domains):
-        fields = {"value": _shown(value), "institution": institution, "domains": ", ".join(one.domains)}
-        return Phrase("“%(value)s” is outside the domains of %(institution)s: %(domains)s", fields)
-    try:
-        row = RosterRow(institution=institution, claim=claim, value=value, role=role.value, section=section)
-    except ValidationError as error:
-        column = str(error.errors()[0]["loc"][0])
-        return Phrase("the value of %(column)s is too long or has characters that cannot be seen", {"column": column})
-    if not re.fullmatch(r"[^\x00-\x1f\x7f]*", row.section):
-        return Phrase("the value of %(column)s is too long or has characters that cannot be seen", {"column": "section"})
-    return (row.institution, row.claim, row.value), (row.role.value, row.section)
+    return None
+
+
+def _wrong_value(institution: str, claim: str, value: str, one: Institution) -> Phrase | None:
+    shown = {"value": _shown(value), "institution": institution, "domains": ", ".join(one.domains)}
+    normal = unicodedata.normalize("NFC", value)
+    wrongs = (
+        (not value, Phrase("the value is missing")),
+        (
+            ABBREVIATED.fullmatch(value) is not None,
+            Phrase("“%(value)s” is a number that the spreadsheet has shortened: format the column as text", shown),
+        ),
+        ("\ufffd" in value, Phrase("there are characters that cannot be read: save the file as UTF-8")),
+        (claim == "email" and not EMAIL.fullmatch(normal), Phrase("“%(value)s” is no e-mail address", shown)),
+        (
+            not within_domains(claim, normal, one.domains),
+            Phrase("“%(value)s” is outside the domains of %(institution)s: %(domains)s", shown),
+        ),
+    )
+    return next((phrase for wrong, phrase in wrongs if wrong), None)
 
 
 def personal_claims(institution: Institution) -> list[str]:

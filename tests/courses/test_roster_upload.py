@@ -26,7 +26,10 @@ INSTITUTIONS = {
 STUDENT = ("student", "")
 
 
-def read(text: str, defaults: Defaults = Defaults(), encoding: str = "utf-8") -> object:  # noqa: B008 - frozen
+NONE = Defaults()
+
+
+def read(text: str, defaults: Defaults = NONE, encoding: str = "utf-8") -> object:
     """The rows, or the mistakes as (line, sentence)."""
     found = read_upload(text.encode(encoding), INSTITUTIONS, defaults)
     return [(mistake.line, mistake.phrase.text()) for mistake in found.mistakes] or dict(found.rows)
