@@ -29,6 +29,8 @@ class Action(StrEnum):
     SPACE_CHANGED = "space-changed"
     SPACE_ARCHIVED = "space-archived"
     SPACE_RESTORED = "space-restored"
+    SPACE_DELETED = "space-deleted"
+    SPACE_ERASED = "space-erased"
     INSTITUTION_ADDED = "institution-added"
     INSTITUTION_RESTORED = "institution-restored"
     INSTITUTION_CHANGED = "institution-changed"
