@@ -1,0 +1,1 @@
+"""Teaching: rosters, the exchange of assignments, and the gradebook."""
