@@ -50,14 +50,15 @@ class ReleaseAssignment(LabExchange, ExchangeReleaseAssignment):  # type: ignore
             self.packed(self.src_path, release, *OURS)
             if self.source_path.is_dir():
                 self.packed(self.source_path, source, *OURS)
+            # What it was made from first: nothing is released of which the lab has no source.
+            if source.is_file():
+                self.service.upload("PUT", self.course, path_of(self.assignment, "source"), source)
             try:
                 self.service.upload("PUT", self.course, path_of(self.assignment, "release"), release, **asked)
             except ServiceError as error:
                 if error.slug == "already-released":
                     self._already_released()
                 raise
-            if source.is_file():
-                self.service.upload("PUT", self.course, path_of(self.assignment, "source"), source)
         self.log.info("Released as: %s %s", self.course, self.assignment)
 
     def _already_released(self) -> None:

@@ -1,10 +1,8 @@
 """Hand in an assignment: once, however often it is tried."""
 
 import secrets
-from pathlib import Path
 
 from nbgrader.exchange.abc import ExchangeSubmit
-from nbgrader.utils import find_all_notebooks
 
 from kirzl_lab.courses.in_server.exchange import KEY, OURS, RECEIPTS, LabExchange, beside, timestamp_of, when
 from kirzl_lab.courses.in_server.service import DAMAGED
@@ -65,7 +63,7 @@ class Submit(LabExchange, ExchangeSubmit):  # type: ignore[misc] # nbgrader is u
 
     def _compare_notebooks(self) -> None:
         """Tell of notebooks that are missing or more than were released; with `strict`, missing ones end it."""
-        released, found = self.released_notebooks, find_all_notebooks(str(self.src_path))
+        released, found = self.released_notebooks, sorted(each.name for each in self.src_path.glob("*.ipynb"))
         missing, extra = set(released) - set(found), set(found) - set(released)
         if not missing and not extra:
             return
@@ -82,8 +80,3 @@ class Submit(LabExchange, ExchangeSubmit):  # type: ignore[misc] # nbgrader is u
             self.assignment,
             difference,
         )
-
-
-def has_unconfirmed_try(folder: Path) -> bool:
-    """Whether somebody tried to hand in this copy of an assignment and got no receipt yet."""
-    return (folder / KEY).is_file()
