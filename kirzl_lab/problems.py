@@ -307,3 +307,62 @@ class OwnLoginNeeded(Problem):
 class CourseArchived(Problem):
     slug, status = "course-archived", 409
     sentence = "“%(course)s” is archived and only to be read: restore it first."
+
+
+# -- grading runs --------------------------------------------------------------------------------------------------
+
+
+class NothingToGrade(Problem):
+    slug, status = "nothing-to-grade", 409
+    sentence = "Nobody has handed in “%(assignment)s” yet, or none of those that you chose."
+
+
+class UnknownRun(Problem):
+    slug, status = "unknown-run", 404
+    sentence = "There is no such grading run in this course: open the assignment again."
+
+
+class RunOver(Problem):
+    slug, status = "run-over", 409
+    sentence = "This grading run has come to its end already."
+
+
+class UnknownTask(Problem):
+    slug, status = "unknown-task", 404
+    sentence = "This grading task is over, or another attempt has taken its place: what comes now is not used."
+
+
+# -- grading -------------------------------------------------------------------------------------------------------
+# Each has besides its sentence the field `log`: the end of what the step wrote, for the people who run the course.
+
+
+class SubmissionRefused(Problem):
+    slug, status = "submission-refused", 422
+    sentence = "What was handed in cannot be graded (%(found)s): ask the student to hand it in again without that."
+
+
+class NotGradable(Problem):
+    slug, status = "not-gradable", 422
+    sentence = (
+        "nbgrader cannot grade this submission to “%(assignment)s”: its log says why. Correct that, and grade it again."
+    )
+
+
+class ResultRefused(Problem):
+    slug, status = "result-refused", 422
+    sentence = "What came back from running this submission to “%(assignment)s” was refused and not graded (%(found)s): look at what was handed in."
+
+
+class GradingOvertaken(Problem):
+    slug, status = "grading-overtaken", 409
+    sentence = "This submission is being graded anew: look there for its result."
+
+
+class GradebookAway(Problem):
+    slug, status = "gradebook-away", 503
+    sentence = "The gradebook of the course does not answer at the moment: grade again in a minute."
+
+
+class GradingBroke(Problem):
+    slug, status = "grading-broke", 500
+    sentence = "Grading stopped before it was done, which loses nothing: grade this submission again."

@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).parents[1]
 GERMAN = CATALOGUES / "de" / "LC_MESSAGES" / "messages.po"
 
 TABLES: dict[str, tuple[str, ...]] = {
-    "courses/archive_rules.py": ("SENTENCES",),
+    "store/archive_rules.py": ("SENTENCES",),
     "hub/spaces.py": ("ROLE_TITLES", "sentences", "words"),
     "service/words.py": ("ROLES", "KINDS", "VERBS", "SENTENCES", "OPERATORS_ROSTER", "DETAILS", "ACTORS", "UNKNOWN"),
     "spawning/gpu.py": ("NO_GPU", "NO_SLICE", "NO_WHOLE", "ALL_TAKEN"),

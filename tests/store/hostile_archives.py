@@ -7,7 +7,7 @@ import tarfile
 import zlib
 from collections.abc import Mapping
 
-from kirzl_lab.courses.archives import Reason
+from kirzl_lab.store.archives import Reason
 
 END = bytes(1024)
 

@@ -22,8 +22,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 
-from kirzl_lab.courses.archive_reading import inspect, unpack
-from kirzl_lab.courses.archive_rules import (
+from kirzl_lab.store.archive_reading import inspect, unpack
+from kirzl_lab.store.archive_rules import (
     BLOCK,
     CHUNK,
     END,

@@ -19,9 +19,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kirzl_lab.courses.archive_rules import SENTENCES, check_path, header_of
-from kirzl_lab.courses.archives import LIMITS, ArchiveRefused, File, Limits, Reason, inspect, pack, unpack
-from tests.courses.hostile_archives import (
+from kirzl_lab.store.archive_rules import SENTENCES, check_path, header_of
+from kirzl_lab.store.archives import LIMITS, ArchiveRefused, File, Limits, Reason, inspect, pack, unpack
+from tests.store.hostile_archives import (
     ARCHIVES,
     CLASHES,
     FINE_NAMES,
@@ -226,7 +226,7 @@ def test_a_file_that_grows_meanwhile_is_told(folder: Path, file: Path, monkeypat
             log.write(b"x")
         return found
 
-    monkeypatch.setattr("kirzl_lab.courses.archives.os.fstat", earlier)
+    monkeypatch.setattr("kirzl_lab.store.archives.os.fstat", earlier)
     with pytest.raises(ArchiveRefused) as told:
         pack(folder, file)
     assert (told.value.reason, told.value.name) == (Reason.CHANGED, "log")
@@ -362,7 +362,7 @@ def test_100_000_tiny_files_are_refused_at_once(file: Path) -> None:
 MEASURE = """
 import resource, sys, tracemalloc
 from pathlib import Path
-from kirzl_lab.courses.archives import ArchiveRefused, Limits, inspect, unpack
+from kirzl_lab.store.archives import ArchiveRefused, Limits, inspect, unpack
 def most(*does):
     tracemalloc.start()
     for do in does:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from shutil import rmtree
 from typing import BinaryIO
 
-from kirzl_lab.courses.archive_rules import (
+from kirzl_lab.store.archive_rules import (
     BLOCK,
     CHUNK,
     END,
