@@ -14,7 +14,7 @@ from nbgrader.exchange.abc import Exchange
 from nbgrader.utils import ignore_patterns
 from traitlets import Bool
 
-from kirzl_lab.courses.archives import ArchiveRefused, pack, unpack
+from kirzl_lab.store.archives import ArchiveRefused, pack, unpack
 from kirzl_lab.courses.in_server.service import LabService, ServiceError
 
 KEY = ".kirzl-submission-key"
