@@ -12,6 +12,18 @@ STAFF = "KIRZL_LAB_STAFF"
 GRADEBOOK = "KIRZL_LAB_GRADEBOOK"
 """SQLAlchemy address of the course's gradebook, where the lab has one for whoever runs the course."""
 
+OPERATIONS = {
+    "exchange": "LabExchange",
+    "fetch_assignment": "FetchAssignment",
+    "fetch_feedback": "FetchFeedback",
+    "release_assignment": "ReleaseAssignment",
+    "release_feedback": "ReleaseFeedback",
+    "list": "List",
+    "submit": "Submit",
+    "collect": "Collect",
+}
+"""Trait of `ExchangeFactory` -> the class of our plugin."""
+
 COURSE_FOLDER = "course"
 """The folder of the course below the home of people who run it."""
 
@@ -20,11 +32,9 @@ def configure(c: Any, environment: Mapping[str, str]) -> None:
     """Tell nbgrader of the course of this server; nothing in servers of other spaces."""
     if not in_course(environment):
         return
-    from kirzl_lab.courses.in_server.plugin import OPERATIONS  # noqa: PLC0415 - brings nbgrader in
-
     c.CourseDirectory.course_id = environment[SPACE]
     for name, operation in OPERATIONS.items():
-        setattr(c.ExchangeFactory, name, operation)
+        setattr(c.ExchangeFactory, name, f"kirzl_lab.courses.in_server.plugin.{operation}")
     if for_staff(environment):
         c.CourseDirectory.root = str(course_folder(environment))
         if gradebook := environment.get(GRADEBOOK):

@@ -58,10 +58,9 @@ class FetchFeedback(LabExchange, ExchangeFetchFeedback):  # type: ignore[misc] #
 
     def init_src(self) -> None:
         """Find out for which submissions there is feedback."""
-        wanted = self.assignment or None
         self.submissions: list[dict[str, Any]] = []
         for assignment in self.service.assignments(self.course):
-            if wanted not in (None, assignment["name"]):
+            if self.assignment not in ("", "*", assignment["name"]):
                 continue
             for submission in assignment["submissions"]:
                 told = "Found" if submission["feedback_at"] else "Could not find"

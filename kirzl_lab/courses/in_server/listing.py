@@ -66,7 +66,7 @@ class List(LabExchange, ExchangeList):  # type: ignore[misc] # nbgrader is untyp
         return [space["name"] for space in self.service.spaces() if space["kind"] == "course"]
 
     def _wanted(self, assignment: str) -> bool:
-        return self.assignment in ("", assignment)
+        return self.assignment in ("", "*", assignment)
 
     # -- released ----------------------------------------------------------------------------------------------
 
@@ -109,7 +109,7 @@ class List(LabExchange, ExchangeList):  # type: ignore[misc] # nbgrader is untyp
         student = "" if self.coursedir.student_id in ("", "*") else str(self.coursedir.student_id)
         if self.inbound:
             try:
-                return self.service.submissions(course, self.assignment, student)
+                return self.service.submissions(course, self.assignment.strip("*"), student)
             except ServiceError as error:
                 if error.status != 403:
                     raise

@@ -1,6 +1,6 @@
 """The plugin for nbgrader's exchange: its seven operations, over the lab service in place of a shared disk.
 
-nbgrader's command line, its formgrader and its lists use them through `ExchangeFactory`.
+nbgrader's command line, its formgrader and its lists use them through `ExchangeFactory`; see `configuration`.
 """
 
 from kirzl_lab.courses.in_server.collecting import Collect
@@ -10,14 +10,13 @@ from kirzl_lab.courses.in_server.listing import List
 from kirzl_lab.courses.in_server.releasing import ReleaseAssignment, ReleaseFeedback
 from kirzl_lab.courses.in_server.submitting import Submit
 
-OPERATIONS = {
-    "exchange": LabExchange,
-    "fetch_assignment": FetchAssignment,
-    "fetch_feedback": FetchFeedback,
-    "release_assignment": ReleaseAssignment,
-    "release_feedback": ReleaseFeedback,
-    "list": List,
-    "submit": Submit,
-    "collect": Collect,
-}
-"""Trait of `ExchangeFactory` -> the class for it."""
+__all__ = [
+    "Collect",
+    "FetchAssignment",
+    "FetchFeedback",
+    "LabExchange",
+    "List",
+    "ReleaseAssignment",
+    "ReleaseFeedback",
+    "Submit",
+]
