@@ -309,6 +309,98 @@ class CourseArchived(Problem):
     sentence = "“%(course)s” is archived and only to be read: restore it first."
 
 
+# -- the exchange --------------------------------------------------------------------------------------------------
+
+
+class UnknownAssignment(Problem):
+    slug, status = "unknown-assignment", 404
+    sentence = "This course has no assignment called “%(assignment)s”: look at its list of assignments."
+
+
+class NotReleased(Problem):
+    slug, status = "not-released", 409
+    sentence = "“%(assignment)s” is not released at the moment: ask the people who run the course."
+
+
+class AlreadyReleased(Problem):
+    slug, status = "already-released", 409
+    sentence = "“%(assignment)s” is released already, so nothing was changed: release it with force to replace what students fetch."
+
+
+class NoSource(Problem):
+    slug, status = "no-source", 404
+    sentence = "The lab has no source of “%(assignment)s” yet: release it once more to keep it here."
+
+
+class UnknownSubmission(Problem):
+    slug, status = "unknown-submission", 404
+    sentence = "There is no such submission of yours in this course: look at the list of what was handed in."
+
+
+class NoFeedback(Problem):
+    slug, status = "no-feedback", 404
+    sentence = "There is no feedback on this submission yet: it can be fetched once the people who run the course have released it."
+
+
+class KeyMissing(Problem):
+    slug, status = "key-missing", 400
+    sentence = "A submission carries the header Idempotency-Key, 16 to 64 characters of A-Z, a-z, 0-9, - and _: make a new one for each submission and send it with every try."
+
+
+class KeyUsed(Problem):
+    slug, status = "key-used", 409
+    sentence = "Another submission came with this Idempotency-Key, and nothing was changed: make a new key for what is different."
+
+
+class ArchiveNotAccepted(Problem):
+    slug, status = "archive-not-accepted", 422
+    sentence = "These files were not accepted, and nothing was kept: %(reason)s."
+
+
+class NotAnArchive(Problem):
+    slug, status = "not-an-archive", 415
+    sentence = "What is sent here has to be a tar.gz archive, with the header Content-Type: application/gzip."
+
+
+class UploadTooLarge(Problem):
+    slug, status = "upload-too-large", 413
+    sentence = (
+        "This is larger than %(limit)s MiB, and nothing was kept: leave out what was not asked for, such as data files."
+    )
+
+
+class UploadBroken(Problem):
+    slug, status = "upload-broken", 400
+    sentence = "The upload ended too early, and nothing was kept: send it again."
+
+
+class UploadTooSlow(Problem):
+    slug, status = "upload-too-slow", 408
+    sentence = "The upload took too long, and nothing was kept: send it again."
+
+
+class TooManyUploads(Problem):
+    slug, status = "too-many-uploads", 429
+    sentence = "You have %(limit)s uploads under way already: wait until one of them is done."
+
+
+class UploadsFull(Problem):
+    slug, status = "uploads-full", 503
+    sentence = "Very many people are uploading at the moment: try again in half a minute."
+
+
+class StorageFull(Problem):
+    slug, status = "storage-full", 507
+    sentence = (
+        "The lab's storage is full, and nothing was kept: tell the people who operate the lab, and try again later."
+    )
+
+
+class StorageAway(Problem):
+    slug, status = "storage-away", 503
+    sentence = "The lab's storage does not answer at the moment: try again in a minute."
+
+
 # -- grading runs --------------------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from fastapi import Request, Response
 
 from kirzl_lab import logs
 from kirzl_lab.catalog.models import STAFF, Role
+from kirzl_lab.courses.exchange_lists import submission_in
 from kirzl_lab.problems import (
     CourseArchived,
     FormExpired,
@@ -29,15 +30,21 @@ from kirzl_lab.problems import (
     ScopeMissing,
     StaffOnly,
     UnknownCourse,
+    UnknownSubmission,
 )
 from kirzl_lab.service.hub import TokenOwner
 from kirzl_lab.service.sessions import Session
 from kirzl_lab.service.state import ServiceState, state_of
+from kirzl_lab.store.course_tables import Submission
 from kirzl_lab.store.members import binding_of, is_operator, may_create_courses, member_of_course, person_called
 from kirzl_lab.store.tables import Space
 
 AUTHORIZATION = re.compile(r"(?:bearer|token) +([!-~]{1,4000})", re.IGNORECASE)
 """`Bearer` (RFC 6750, 2.1) or JupyterHub's own `token`."""
+
+
+FORM_LIMIT = 16 << 20
+"""Bytes of a form: all of it is read before anything is done."""
 
 
 class Who(StrEnum):
@@ -58,9 +65,11 @@ class Who(StrEnum):
     """An assistant or instructor of the course of the address; not with the token of a server that previews."""
     INSTRUCTOR = "instructor"
     """An instructor of the course of the address; not with the token of a notebook server."""
+    OWN_WORK = "own work"
+    """Whose submission it is that the address names, and the staff of its course."""
 
 
-IN_A_COURSE = frozenset({Who.MEMBER, Who.STAFF, Who.INSTRUCTOR})
+IN_A_COURSE = frozenset({Who.MEMBER, Who.STAFF, Who.INSTRUCTOR, Who.OWN_WORK})
 NOT_FROM_A_SERVER = frozenset({Who.LECTURER, Who.INSTRUCTOR})
 """What runs in a notebook, a student's that an instructor opened for instance, may not do these things for its person."""
 WHILE_ARCHIVED: frozenset[str] = frozenset()
@@ -88,6 +97,21 @@ ACCESS: dict[str, Who] = {
     "unblock": Who.OPERATOR,
     "spaces": Who.OPERATOR,
     "audit": Who.OPERATOR,
+    "api_courses": Who.PERSON,
+    "api_assignments": Who.MEMBER,
+    "api_release": Who.MEMBER,
+    "api_put_release": Who.STAFF,
+    "api_withdraw": Who.STAFF,
+    "api_source": Who.STAFF,
+    "api_put_source": Who.STAFF,
+    "api_submit": Who.MEMBER,
+    "api_submissions": Who.STAFF,
+    "api_files": Who.OWN_WORK,
+    "api_receipt": Who.OWN_WORK,
+    "api_feedback": Who.OWN_WORK,
+    "api_put_feedback": Who.STAFF,
+    "api_withdraw_feedback": Who.STAFF,
+    "api_receipts_key": Who.ANYONE,
 }
 
 
@@ -140,6 +164,8 @@ async def admit(request: Request, response: Response) -> None:
         await _must_be_lecturer(request, viewer)
     if who in IN_A_COURSE:
         request.state.course_place = await _find_course_place(request, viewer, who)
+        if "submission" in request.path_params:
+            request.state.submission = await _find_submission(request, viewer)
     if request.method not in ("GET", "HEAD") and viewer.by == "session":
         await _check_form(request, viewer)
 
@@ -190,6 +216,23 @@ def viewer_of(request: Request) -> Viewer:
 def course_place_of(request: Request) -> CoursePlace:
     """The course of the address, as `admit` found it; for routes that are in a course alone."""
     return cast(CoursePlace, request.state.course_place)
+
+
+def submission_of(request: Request) -> Submission:
+    """The submission of the address, as `admit` found it: the viewer's own, or one of the course that they run."""
+    return cast(Submission, request.state.submission)
+
+
+async def _find_submission(request: Request, viewer: Viewer) -> Submission:
+    """The submission of the address. One that is not theirs to see is none that there is."""
+    place, number = course_place_of(request), request.path_params["submission"]
+    if re.fullmatch("[1-9][0-9]{0,8}", number) is None:
+        raise UnknownSubmission()
+    async with state_of(request).reading() as database:
+        submission = await submission_in(database, place.space.id, int(number))
+    if submission is None or not (place.staff or submission.person_id == viewer.person_id):
+        raise UnknownSubmission()
+    return submission
 
 
 async def _must_be_lecturer(request: Request, viewer: Viewer) -> None:
@@ -252,6 +295,9 @@ async def _check_form(request: Request, viewer: Viewer) -> None:
     origin = request.headers.get("origin")
     ours = {urlsplit(state_of(request).settings.public_url).netloc, request.headers.get("host", "")}
     if origin is None or urlsplit(origin).netloc not in ours:
+        raise FormExpired()
+    length = request.headers.get("content-length", "0")
+    if "transfer-encoding" in request.headers or not length.isdigit() or int(length[:20]) > FORM_LIMIT:
         raise FormExpired()
     sent = (await request.form()).get("form_key")
     if not isinstance(sent, str) or not hmac.compare_digest(sent.encode(), viewer.form_key.encode()):

@@ -14,7 +14,7 @@ from kirzl_lab.catalog.loader import load
 from kirzl_lab.service import answers
 from kirzl_lab.service.access import admit
 from kirzl_lab.service.loops import looping
-from kirzl_lab.service.routes import audit, login, people, process, spaces
+from kirzl_lab.service.routes import audit, exchange, login, people, process, spaces
 from kirzl_lab.service.state import Place, ServiceState
 from kirzl_lab.service.watching import Watching
 from kirzl_lab.settings import Settings
@@ -39,8 +39,11 @@ def app_from_environment(environment: Mapping[str, str] = os.environ) -> FastAPI
             # The hub is a neighbour: no proxy of the environment stands between.
             async with httpx.AsyncClient(trust_env=False) as client:
                 state = ServiceState(settings, place, catalogue, store, client)
-                async with looping(state):
-                    yield state
+                try:
+                    async with looping(state):
+                        yield state
+                finally:
+                    state.blobs.close()
         finally:
             await store.close()
 
@@ -70,7 +73,7 @@ def app_for(place: Place, opened: Opened) -> FastAPI:
         redirect_slashes=False,
     )
     everything = APIRouter(prefix=place.prefix.rstrip("/"), dependencies=[Depends(admit)])
-    for room in (process, login, spaces, people, audit):
+    for room in (process, login, spaces, people, audit, exchange):
         everything.include_router(room.router)
     app.include_router(everything)
     answers.install(app)

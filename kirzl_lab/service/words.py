@@ -53,6 +53,10 @@ VERBS = {
     Action.SERVER_STARTED: "Server started",
     Action.SERVER_STOPPED: "Server stopped",
     Action.START_REFUSED: "Start refused",
+    Action.ASSIGNMENT_RELEASED: "Assignment released",
+    Action.ASSIGNMENT_WITHDRAWN: "Assignment withdrawn",
+    Action.FEEDBACK_RELEASED: "Feedback released",
+    Action.FEEDBACK_WITHDRAWN: "Feedback withdrawn",
 }
 """Each verb as the filter of the page Audit names it."""
 
@@ -81,6 +85,10 @@ SENTENCES = {
     Action.SERVER_STARTED: "A server of %(person)s was started in %(space)s.",
     Action.SERVER_STOPPED: "A server of %(person)s in %(space)s was stopped.",
     Action.START_REFUSED: "%(person)s was refused a server in %(space)s.",
+    Action.ASSIGNMENT_RELEASED: "An assignment of %(space)s was released.",
+    Action.ASSIGNMENT_WITHDRAWN: "An assignment of %(space)s was withdrawn.",
+    Action.FEEDBACK_RELEASED: "Feedback for %(person)s in %(space)s was released.",
+    Action.FEEDBACK_WITHDRAWN: "Feedback for %(person)s in %(space)s was withdrawn.",
 }
 
 OPERATORS_ROSTER = {
@@ -109,6 +117,9 @@ DETAILS = {
     "issuer": "issuer",
     "dropped": "left out",
     "identities_moved": "identities moved",
+    "assignment": "assignment",
+    "again": "replaced",
+    "submission": "submission",
 }
 """Fields of an entry; others are shown under their own name."""
 

@@ -36,6 +36,10 @@ class Action(StrEnum):
     SERVER_STARTED = "server-started"
     SERVER_STOPPED = "server-stopped"
     START_REFUSED = "start-refused"
+    ASSIGNMENT_RELEASED = "assignment-released"
+    ASSIGNMENT_WITHDRAWN = "assignment-withdrawn"
+    FEEDBACK_RELEASED = "feedback-released"
+    FEEDBACK_WITHDRAWN = "feedback-withdrawn"
 
 
 def record(
