@@ -279,6 +279,4 @@ def _write_down(
     **detail: object,
 ) -> None:
     said = {name: value for name, value in detail.items() if value is not None}
-    audit.record(
-        session, at=now, actor=by.hub_name, action=action, person_id=person_id, space_id=space.id, detail=said
-    )
+    audit.record(session, at=now, actor=by.hub_name, action=action, person_id=person_id, space_id=space.id, detail=said)

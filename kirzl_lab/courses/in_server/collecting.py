@@ -12,7 +12,7 @@ from kirzl_lab.courses.in_server.gradebook import due_date
 Submission = dict[str, Any]
 
 
-class Collect(LabExchange, ExchangeCollect):  # type: ignore[misc] # nbgrader is untyped
+class Collect(LabExchange, ExchangeCollect):
     """The last submission of each student; with `before_duedate` the last that was in time, where there is one."""
 
     def init_src(self) -> None:

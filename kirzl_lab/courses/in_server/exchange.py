@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from nbgrader.exchange.abc import Exchange
+from nbgrader.exchange.abc import Exchange, ExchangeError
 from nbgrader.utils import ignore_patterns
 from traitlets import Bool
 
-from kirzl_lab.store.archives import ArchiveRefused, pack, unpack
 from kirzl_lab.courses.in_server.service import LabService, ServiceError
+from kirzl_lab.store.archives import ArchiveRefused, pack, unpack
 
 KEY = ".kirzl-submission-key"
 """Beside an assignment, from the first try to hand it in until its receipt is there."""
@@ -40,15 +40,20 @@ class LabExchange(Exchange):
         try:
             with LabService() as self.service:
                 return super().start()
-        except (ServiceError, ArchiveRefused) as error:
+        except (ServiceError, ArchiveRefused, OSError) as error:
             self.fail(self.in_words(error))
-        except OSError as error:
-            self.fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
+
+    def fail(self, msg: str) -> NoReturn:
+        """End the operation with words for people."""
+        self.log.fatal(msg)
+        raise ExchangeError(msg)
 
     def in_words(self, error: Exception) -> str:
         """What an error tells people."""
         if isinstance(error, ArchiveRefused):
             return f"The files of {self.assignment} cannot be handed over: {error}."
+        if isinstance(error, OSError) and error.filename:
+            return f"{error.strerror}: {error.filename}"
         return str(error)
 
     @property
@@ -70,7 +75,6 @@ class LabExchange(Exchange):
 
     def not_found(self, message: str, name: str, others: Iterable[str]) -> NoReturn:
         """End with `message`; the name that was most likely meant is told before."""
-        self.log.fatal(message)
         if close := difflib.get_close_matches(name, list(others), 1, 0.4):
             self.log.error("Did you mean: %s", close[0])
         self.fail(message)

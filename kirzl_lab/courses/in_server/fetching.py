@@ -12,7 +12,7 @@ from kirzl_lab.courses.in_server.exchange import LabExchange, beside, timestamp_
 from kirzl_lab.courses.in_server.service import path_of
 
 
-class FetchAssignment(LabExchange, ExchangeFetchAssignment):  # type: ignore[misc] # nbgrader is untyped
+class FetchAssignment(LabExchange, ExchangeFetchAssignment):
     """A copy of a released assignment, to work on."""
 
     def init_src(self) -> None:
@@ -53,7 +53,7 @@ class FetchAssignment(LabExchange, ExchangeFetchAssignment):  # type: ignore[mis
                 shutil.copy2(source, to)
 
 
-class FetchFeedback(LabExchange, ExchangeFetchFeedback):  # type: ignore[misc] # nbgrader is untyped
+class FetchFeedback(LabExchange, ExchangeFetchFeedback):
     """The feedback to all that the person handed in, or to one assignment."""
 
     def init_src(self) -> None:

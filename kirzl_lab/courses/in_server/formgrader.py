@@ -111,24 +111,24 @@ def _add(server: Any) -> None:
     routes: list[tuple[Any, ...]] = [
         (rf"{assignment}/(release|unrelease|collect|release_feedback)", LongAction),
         (rf"{assignment}/([^/]+)/(release_feedback)", LongAction),
-        *((pattern, _framed(handler)) for pattern, handler in [*handlers.default_handlers, *apihandlers.default_handlers]),
+        *(
+            (pattern, _framed(handler))
+            for pattern, handler in [*handlers.default_handlers, *apihandlers.default_handlers]
+        ),
         (r"/formgrader/static/(.*)", StaticFileHandler, {"path": handlers.static_path}),
         (r"/formgrader/.*", _framed(handlers.Template404)),
     ]
-    server.web_app.add_handlers(
-        ".*$", [(url_path_join(server.base_url, pattern), *rest) for pattern, *rest in routes]
-    )
+    server.web_app.add_handlers(".*$", [(url_path_join(server.base_url, pattern), *rest) for pattern, *rest in routes])
 
 
 def _framed(handler: type[Any]) -> type[Any]:
     """The handler, whose pages may be shown in a frame of this server: JupyterHub forbids it for all of them."""
 
     def set_default_headers(self: Any) -> None:
-        super(framed, self).set_default_headers()
+        handler.set_default_headers(self)
         self.set_header("Content-Security-Policy", SAME_SERVER)
 
-    framed = type(handler.__name__, (handler,), {"set_default_headers": set_default_headers})
-    return framed
+    return type(handler.__name__, (handler,), {"set_default_headers": set_default_headers})
 
 
 def _act(method: str, assignment: str, student: str | None) -> Any:

@@ -7,6 +7,7 @@ code for it changes the working directory of the whole server meanwhile, which t
 import os
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from nbgrader.apps import NbGrader
@@ -19,7 +20,9 @@ from kirzl_lab.courses.in_server.service import LabService, ServiceError
 
 Told = dict[str, Any]
 
-BROKEN = "Something went wrong in this server. Please try again; if it stays like this, tell the people who run the course."
+BROKEN = (
+    "Something went wrong in this server. Please try again; if it stays like this, tell the people who run the course."
+)
 ELSEWHERE = "My spaces"
 """Said of a course beside its link: where it can be opened."""
 
@@ -89,7 +92,7 @@ class FrontEnds:
         config = app.config
         config.CourseDirectory.course_id = course
         config.CourseDirectory.assignment_id = assignment
-        config.Exchange.assignment_dir = os.path.join(self._root, config.Exchange.get("assignment_dir", ""))
+        config.Exchange.assignment_dir = str(Path(self._root, config.Exchange.get("assignment_dir", "")))
         config.ExchangeList.cached = action == "list_submitted"
         factory = ExchangeFactory(config=config)
         make = {"fetch": factory.FetchAssignment, "submit": factory.Submit, "fetch_feedback": factory.FetchFeedback}

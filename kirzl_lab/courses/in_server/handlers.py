@@ -113,7 +113,9 @@ class Version(Handler):
         """Success, or what to do."""
         page, server = self.asked("version"), version("nbgrader")
         same = page == server
-        self.finish({"success": True} if same else {"success": False, "message": OTHER_VERSION.format(page=page, server=server)})
+        self.finish(
+            {"success": True} if same else {"success": False, "message": OTHER_VERSION.format(page=page, server=server)}
+        )
 
 
 ADDRESSES = (

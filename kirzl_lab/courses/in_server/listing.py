@@ -18,7 +18,7 @@ Line = dict[str, Any]
 KEPT = "What was handed in is kept by the lab: it cannot be removed."
 
 
-class List(LabExchange, ExchangeList):  # type: ignore[misc] # nbgrader is untyped
+class List(LabExchange, ExchangeList):
     """Released assignments; `cached`: what the person handed in; `inbound`: what all did, for people who run the course."""
 
     as_json = Bool(False, help="Print out assignments as json.").tag(config=True)
@@ -72,12 +72,16 @@ class List(LabExchange, ExchangeList):  # type: ignore[misc] # nbgrader is untyp
 
     def _released(self, course: str) -> list[Line]:
         assignments = sorted(self.service.assignments(course), key=lambda each: str(each["name"]))
-        return [self._assignment(course, each) for each in assignments if each["released"] and self._wanted(each["name"])]
+        return [
+            self._assignment(course, each) for each in assignments if each["released"] and self._wanted(each["name"])
+        ]
 
     def _assignment(self, course: str, assignment: dict[str, Any]) -> Line:
         name, work = assignment["name"], self.work_path(course, assignment["name"])
         fetched = work.is_dir()
-        notebooks = sorted(work.glob("*.ipynb")) if fetched else [Path(f"{each}.ipynb") for each in assignment["notebooks"]]
+        notebooks = (
+            sorted(work.glob("*.ipynb")) if fetched else [Path(f"{each}.ipynb") for each in assignment["notebooks"]]
+        )
         status = "removed" if self.remove else "fetched" if fetched else "released"
         return {
             "course_id": course,
@@ -154,7 +158,9 @@ def _notebook(folder: Path, name: str, feedback_at: str | None) -> Line:
     page = folder / f"{name}.html"
     local = page.is_file()
     # Fetched feedback has the time of its release.
-    newer = local and feedback_at is not None and datetime.fromisoformat(feedback_at).timestamp() > page.stat().st_mtime + 1
+    newer = (
+        local and feedback_at is not None and datetime.fromisoformat(feedback_at).timestamp() > page.stat().st_mtime + 1
+    )
     return {
         "notebook_id": name,
         "path": f"{name}.ipynb",

@@ -1,6 +1,5 @@
 """Release an assignment, and feedback. For people who run the course."""
 
-import glob
 import re
 from datetime import UTC
 from pathlib import Path
@@ -13,7 +12,7 @@ from kirzl_lab.courses.in_server.gradebook import due_date
 from kirzl_lab.courses.in_server.service import ServiceError, path_of
 
 
-class ReleaseAssignment(LabExchange, ExchangeReleaseAssignment):  # type: ignore[misc] # nbgrader is untyped
+class ReleaseAssignment(LabExchange, ExchangeReleaseAssignment):
     """What students fetch, and beside it, for the people who run the course alone, what it was made from."""
 
     def init_src(self) -> None:
@@ -68,7 +67,7 @@ class ReleaseAssignment(LabExchange, ExchangeReleaseAssignment):  # type: ignore
         return str(self.coursedir.format_path(directory, ".", self.assignment))
 
 
-class ReleaseFeedback(LabExchange, ExchangeReleaseFeedback):  # type: ignore[misc] # nbgrader is untyped
+class ReleaseFeedback(LabExchange, ExchangeReleaseFeedback):
     """The pages of feedback that were generated, to those whose they are: for all, or for one with `--student`."""
 
     def init_src(self) -> None:
@@ -77,14 +76,16 @@ class ReleaseFeedback(LabExchange, ExchangeReleaseFeedback):  # type: ignore[mis
         step, whole = self.coursedir.feedback_directory, self.assignment
         theirs = re.compile(self.coursedir.format_path(step, "(?P<student>[^/]+)", whole, escape=True))
         self.folders: list[tuple[str, Path]] = []
-        for name in sorted(glob.glob(self.coursedir.format_path(step, self.coursedir.student_id or "*", whole))):
-            match = theirs.fullmatch(name)
-            if match is None or not any(Path(name).glob("*.html")):
+        root = Path(self.coursedir.root)
+        wanted = Path(self.coursedir.format_path(step, self.coursedir.student_id or "*", whole)).relative_to(root)
+        for folder in sorted(root.glob(str(wanted))):
+            match = theirs.fullmatch(str(folder))
+            if match is None or not any(folder.glob("*.html")):
                 continue
             if match["student"] in excluded:
                 self.log.debug("Skipping student '%s'", match["student"])
             else:
-                self.folders.append((match["student"], Path(name)))
+                self.folders.append((match["student"], folder))
 
     def init_dest(self) -> None:
         """Find out which submissions they are about."""

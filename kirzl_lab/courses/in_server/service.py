@@ -10,8 +10,8 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
@@ -56,33 +56,29 @@ class ServiceError(Exception):
         super().__init__(text)
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A file that came."""
-
-    sha256: str
-    """In hexadecimal."""
-
-
 class LabService:
     """The REST API of the lab service. Paths are below `/api/courses/COURSE`. Used in a `with`."""
 
-    def __init__(self, environment: Mapping[str, str] = os.environ, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, environment: Mapping[str, str] = os.environ, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         url, token = environment.get(URL), environment.get(TOKEN)
         if not url or not token:
             raise ServiceError(NO_LAB)
         self._sleep = sleep
         self._client = httpx.Client(
             base_url=url.rstrip("/") + "/api",
-            headers={"Authorization": f"token {token}", "Accept": "application/json", "Accept-Language": "en"},
+            headers={"Authorization": f"token {token}", "Accept-Language": "en"},
             timeout=LIMITS,
             trust_env=False,  # it is in the same network: a proxy for packages has no way to it
         )
 
     def __enter__(self) -> Self:
+        """Open."""
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Close the connections."""
         self._client.close()
 
     # -- what there is -----------------------------------------------------------------------------------------
@@ -102,45 +98,36 @@ class LabService:
         page, pages = 1, 1
         while page <= pages:
             answer = self._json(f"{_course(course)}/submissions", asked | {"page": str(page)})
-            found += answer.get("submissions") or answer.get("items") or []
-            page, pages = page + 1, int(answer.get("pages", 1))
+            found += answer["submissions"]
+            page, pages = page + 1, int(answer["pages"])
         return found
 
     # -- files -------------------------------------------------------------------------------------------------
 
-    def download(self, course: str, path: str, to: Path, *, known: str = "") -> Fetched | None:
-        """Write the archive at `path` to the file `to`; None when it is the one whose SHA-256 is `known` already."""
+    def download(self, course: str, path: str, to: Path) -> None:
+        """Write the archive at `path` to the file `to`."""
 
-        def once() -> Fetched | None:
-            headers = {"Accept": "*/*"} | ({"If-None-Match": f'"{known}"'} if known else {})
-            with self._client.stream(
-                "GET", _course(course) + path, headers=headers, timeout=TRANSFER_LIMITS
-            ) as answer:
-                if answer.status_code == 304:
-                    return None
+        def once() -> None:
+            with self._client.stream("GET", _course(course) + path, timeout=TRANSFER_LIMITS) as answer:
                 _check(answer)
-                told = answer.headers.get("etag", "").removeprefix("W/").strip('"')
-                if known and told == known:
-                    return None
                 digest = hashlib.sha256()
                 with to.open("wb") as file:
                     for data in answer.iter_bytes(CHUNK):
                         digest.update(data)
                         file.write(data)
-            if len(told) == 64 and told != digest.hexdigest():
-                raise ServiceError(DAMAGED, 502)
-            return Fetched(digest.hexdigest())
+                if answer.headers.get("etag", "").strip('"') != digest.hexdigest():
+                    raise ServiceError(DAMAGED, 502)
 
-        return self._trying(once, QUICK)
+        self._trying(once, QUICK)
 
     def upload(self, method: str, course: str, path: str, file: Path, **asked: str) -> None:
         """Send the archive `file` to `path`."""
-        self._upload(method, course, path, file, {}, asked, QUICK)
+        self._upload(method, course, path, file, asked=asked)
 
     def submit(self, course: str, assignment: str, file: Path, key: str) -> dict[str, Any]:
         """Hand in the archive `file`; the submission. With the same key it is the same submission, however often."""
         path = f"/assignments/{quote(assignment, safe='')}/submissions"
-        return dict(self._upload("POST", course, path, file, {"Idempotency-Key": key}, {}, PATIENT).json())
+        return dict(self._upload("POST", course, path, file, headers={"Idempotency-Key": key}, waits=PATIENT).json())
 
     def delete(self, course: str, path: str) -> None:
         """Have what is at `path` gone."""
@@ -152,9 +139,10 @@ class LabService:
         course: str,
         path: str,
         file: Path,
-        headers: Mapping[str, str],
-        asked: Mapping[str, str],
-        waits: tuple[float, ...],
+        *,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        asked: Mapping[str, str] = MappingProxyType({}),
+        waits: tuple[float, ...] = QUICK,
     ) -> httpx.Response:
         about = {"Content-Type": "application/gzip", "Content-Length": str(file.stat().st_size), **headers}
 

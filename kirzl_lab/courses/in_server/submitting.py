@@ -8,7 +8,7 @@ from kirzl_lab.courses.in_server.exchange import KEY, OURS, RECEIPTS, LabExchang
 from kirzl_lab.courses.in_server.service import DAMAGED
 
 
-class Submit(LabExchange, ExchangeSubmit):  # type: ignore[misc] # nbgrader is untyped
+class Submit(LabExchange, ExchangeSubmit):
     """The files of an assignment as they are now. Who hands in is whose server this is, and the time is the lab's."""
 
     def init_src(self) -> None:
@@ -21,7 +21,9 @@ class Submit(LabExchange, ExchangeSubmit):  # type: ignore[misc] # nbgrader is u
 
     def init_dest(self) -> None:
         """The assignment must be released."""
-        released = {each["name"]: each["notebooks"] for each in self.service.assignments(self.course) if each["released"]}
+        released = {
+            each["name"]: each["notebooks"] for each in self.service.assignments(self.course) if each["released"]
+        }
         if self.assignment not in released:
             self.not_found(f"Assignment not found: {self.course} {self.assignment}", self.assignment, released)
         self.released_notebooks = [f"{name}.ipynb" for name in released[self.assignment]]

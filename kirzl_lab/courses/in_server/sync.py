@@ -48,39 +48,26 @@ class CourseFolder:
             brought = self._recall()
             count = 0
             for assignment in self._service.assignments(self._course):
-                for step, path in self._of_assignment(assignment):
-                    count += self._follow_assignment(brought, step, assignment["name"], path)
+                for step in ("source", "release"):
+                    count += self._follow_assignment(brought, step, assignment["name"], assignment[f"{step}_sha256"])
             for submission in _latest(self._service.submissions(self._course)):
                 count += self._follow_submission(submission)
         return count
 
-    def _of_assignment(self, assignment: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    def _follow_assignment(self, brought: dict[str, str], step: str, name: str, sha256: str | None) -> bool:
+        from kirzl_lab.courses.in_server.exchange import beside  # noqa: PLC0415 - brings nbgrader in
         from kirzl_lab.courses.in_server.service import path_of  # noqa: PLC0415 - brings httpx in
-
-        yield "source", path_of(assignment["name"], "source")
-        if assignment["release_sha256"]:
-            yield "release", path_of(assignment["name"], "release")
-
-    def _follow_assignment(self, brought: dict[str, str], step: str, name: str, path: str) -> bool:
-        from kirzl_lab.courses.in_server.exchange import beside  # noqa: PLC0415
-        from kirzl_lab.courses.in_server.service import ServiceError  # noqa: PLC0415
         from kirzl_lab.store.archives import unpack  # noqa: PLC0415
 
         folder, key = self._root / step / name, f"{step}/{name}"
-        known = brought.get(key, "") if folder.is_dir() else ""
+        if sha256 is None or (folder.is_dir() and brought.get(key) == sha256):
+            return False
         with beside(folder) as temporary:
             archive = temporary / "brought.tar.gz"
-            try:
-                fetched = self._service.download(self._course, path, archive, known=known)
-            except ServiceError as error:
-                if error.status == 404:  # released by somebody who had no source
-                    return False
-                raise
-            if fetched is None:
-                return False
+            self._service.download(self._course, path_of(name, step), archive)
             unpack(archive, temporary / "files")
             came = _fill(folder, temporary / "files", self._log)
-        brought[key] = fetched.sha256
+        brought[key] = sha256
         self._remember(brought)
         return came
 
@@ -147,7 +134,9 @@ def begin(server: Any, environment: Mapping[str, str]) -> None:
         else:
             server.log.info("The course folder is up to date: %d folders came", count)
 
-    IOLoop.current().call_later(DELAY_S, lambda: threading.Thread(target=run, name="course-folder", daemon=True).start())
+    IOLoop.current().call_later(
+        DELAY_S, lambda: threading.Thread(target=run, name="course-folder", daemon=True).start()
+    )
     address = url_path_join(server.base_url, ADDRESS)
     server.web_app.add_handlers(".*$", [(address, FolderHandler, {"environment": environment})])
 

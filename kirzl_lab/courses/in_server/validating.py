@@ -23,11 +23,10 @@ NEW = "This notebook has nbgrader metadata of a newer version than this server k
 
 async def validated(root: str, path: str, log: Any) -> dict[str, Any]:
     """The answer for the notebook at `path` below `root`, as nbgrader's page expects it."""
-    folder = Path(root).resolve()
-    notebook = (folder / path.lstrip("/")).resolve()
+    folder, notebook = await asyncio.to_thread(_found, root, path)
     if not notebook.is_relative_to(folder):
         return _refused(OUTSIDE)
-    if not notebook.is_file():
+    if not await asyncio.to_thread(notebook.is_file):
         return _refused(MISSING)
     # -P: a file called json.py beside the notebook must not become a module of the validator.
     process = await asyncio.create_subprocess_exec(
@@ -68,6 +67,11 @@ def validate(notebook: str) -> dict[str, Any]:
         return _refused(OLD.format(name=Path(notebook).name))
     except SchemaTooNewError:
         return _refused(NEW)
+
+
+def _found(root: str, path: str) -> tuple[Path, Path]:
+    folder = Path(root).resolve()
+    return folder, (folder / path.lstrip("/")).resolve()
 
 
 def _refused(words: str) -> dict[str, Any]:
