@@ -21,7 +21,7 @@ from kirzl_lab.grading.work import Tools, Work
 from kirzl_lab.settings import Settings
 from kirzl_lab.spawning.site import ClusterSite, site_of
 from kirzl_lab.store import archives
-from kirzl_lab.store.blobs import open_blobs
+from kirzl_lab.store.blob_store import open_blobs
 from kirzl_lab.store.database import Store
 from kirzl_lab.store.folders import Folders
 

@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kirzl_lab import metrics
 from kirzl_lab.catalog.models import Catalogue
-from kirzl_lab.courses.receipts import Signer
 from kirzl_lab.courses.gradebook import gradebooks
+from kirzl_lab.courses.receipts import Signer
 from kirzl_lab.problems import LabDatabaseAway
 from kirzl_lab.service.hub import Hub
 from kirzl_lab.service.sessions import LoginCookies, TokenCache
