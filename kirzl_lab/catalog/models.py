@@ -250,6 +250,14 @@ class Operator(Promise):
     """A promise of the operator role, bound at that person's login through that institution."""
 
 
+class CourseCreators(Model):
+    """Everybody for whom an institution asserts this value; one that many people share is meant here."""
+
+    institution: Name = Field(description="The institution that asserts the claim.")
+    claim: ClaimName = Field(description="The claim to look at, for example eduperson_scoped_affiliation.")
+    value: ClaimValue = Field(description="The value it must have, for example faculty@uni.example.")
+
+
 class LabFile(Model):
     """`lab.yaml`: the lab as a whole."""
 
@@ -262,6 +270,10 @@ class LabFile(Model):
     package_mirrors: Hosts = Field(
         default=(),
         description="Hosts that servers with network reach package-mirrors may ask, in a cluster.",
+    )
+    course_creators: tuple[CourseCreators, ...] = Field(
+        default=(),
+        description="Who may create courses, besides operators and whoever is instructor of a course already.",
     )
     grace_minutes: int = Field(
         default=10,
@@ -297,6 +309,13 @@ class CourseFile(Model):
     idle_hours: float = Field(
         default=2, gt=0, le=168, description="A server in which nothing was done for so long ends by itself, in hours."
     )
+    max_submission_mib: int = Field(
+        default=100,
+        ge=1,
+        le=10_000,
+        description="Largest submission, in MiB, packed; unpacked it may be ten times that.",
+    )
+    max_submission_files: int = Field(default=1000, ge=1, le=100_000, description="Most files in a submission.")
 
     @field_validator("ends")
     @classmethod

@@ -6,6 +6,7 @@ and docs/reference/lab-service.md is made from it.
 
 import hmac
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, cast
@@ -14,21 +15,37 @@ from urllib.parse import urlsplit
 from fastapi import Request, Response
 
 from kirzl_lab import logs
+from kirzl_lab.catalog.models import STAFF, Role
+from kirzl_lab.courses.exchange_lists import submission_in
 from kirzl_lab.problems import (
+    CourseArchived,
     FormExpired,
+    InstructorsOnly,
+    LecturersOnly,
     NotAMember,
     NotFound,
     NotLoggedIn,
     OperatorsOnly,
+    OwnLoginNeeded,
     PersonBlocked,
     ScopeMissing,
+    StaffOnly,
+    UnknownCourse,
+    UnknownSubmission,
 )
+from kirzl_lab.service.hub import TokenOwner
 from kirzl_lab.service.sessions import Session
 from kirzl_lab.service.state import ServiceState, state_of
-from kirzl_lab.store.members import is_operator, person_called
+from kirzl_lab.store.course_tables import Submission
+from kirzl_lab.store.members import binding_of, is_operator, may_create_courses, member_of_course, person_called
+from kirzl_lab.store.tables import Space
 
 AUTHORIZATION = re.compile(r"(?:bearer|token) +([!-~]{1,4000})", re.IGNORECASE)
 """`Bearer` (RFC 6750, 2.1) or JupyterHub's own `token`."""
+
+
+FORM_LIMIT = 16 << 20
+"""Bytes of a form: all of it is read before anything is done."""
 
 
 class Who(StrEnum):
@@ -41,6 +58,25 @@ class Who(StrEnum):
     """A person with the role operator; not with the token of a notebook server."""
     MONITORING = "monitoring"
     """Whoever has the lab's token for metrics: Prometheus, no person."""
+    LECTURER = "lecturer"
+    """A person who may create courses; not with the token of a notebook server."""
+    MEMBER = "member"
+    """A person with any role in the course of the address. The token of a notebook server speaks for its course alone."""
+    STAFF = "staff"
+    """An assistant or instructor of the course of the address; not with the token of a server that previews."""
+    INSTRUCTOR = "instructor"
+    """An instructor of the course of the address; not with the token of a notebook server."""
+    TASK = "task"
+    """A grader with a token of its task, which works once; no person."""
+    OWN_WORK = "own work"
+    """Whose submission it is that the address names, and the staff of its course."""
+
+
+IN_A_COURSE = frozenset({Who.MEMBER, Who.STAFF, Who.INSTRUCTOR, Who.OWN_WORK})
+NOT_FROM_A_SERVER = frozenset({Who.LECTURER, Who.INSTRUCTOR})
+"""What runs in a notebook, a student's that an instructor opened for instance, may not do these things for its person."""
+WHILE_ARCHIVED: frozenset[str] = frozenset()
+"""Routes that change something about a course that is archived: all others only read it."""
 
 
 ACCESS: dict[str, Who] = {
@@ -64,7 +100,52 @@ ACCESS: dict[str, Who] = {
     "unblock": Who.OPERATOR,
     "spaces": Who.OPERATOR,
     "audit": Who.OPERATOR,
+    "api_courses": Who.PERSON,
+    "api_assignments": Who.MEMBER,
+    "api_release": Who.MEMBER,
+    "api_put_release": Who.STAFF,
+    "api_withdraw": Who.STAFF,
+    "api_source": Who.STAFF,
+    "api_put_source": Who.STAFF,
+    "api_submit": Who.MEMBER,
+    "api_submissions": Who.STAFF,
+    "api_files": Who.OWN_WORK,
+    "api_receipt": Who.OWN_WORK,
+    "api_feedback": Who.OWN_WORK,
+    "api_put_feedback": Who.STAFF,
+    "api_withdraw_feedback": Who.STAFF,
+    "api_receipts_key": Who.ANYONE,
+    "api_grade": Who.STAFF,
+    "api_runs": Who.STAFF,
+    "api_run": Who.STAFF,
+    "api_cancel_run": Who.STAFF,
+    "api_retry_run": Who.STAFF,
+    "api_graded": Who.STAFF,
+    "api_graded_files": Who.STAFF,
+    "api_prepared": Who.TASK,
+    "api_result": Who.TASK,
+    "api_gradebook": Who.STAFF,
+    "api_gradebook_export": Who.STAFF,
+    "api_statistics": Who.STAFF,
+    "api_grades": Who.MEMBER,
+    "gradebook": Who.STAFF,
+    "statistics": Who.STAFF,
+    "grades": Who.MEMBER,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class CoursePlace:
+    """The course that a request is about, and the place there of who asks."""
+
+    space: Space
+    role: Role
+    section: str
+
+    @property
+    def staff(self) -> bool:
+        """Whether it is somebody who runs the course."""
+        return self.role in STAFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +159,8 @@ class Viewer:
     by: Literal["session", "token"]
     form_key: str
     """What the forms of a session carry; empty for a token."""
+    server_name: str | None = None
+    """The server whose token asks, None for a person's own token and for a session."""
 
 
 async def admit(request: Request, response: Response) -> None:
@@ -86,14 +169,20 @@ async def admit(request: Request, response: Response) -> None:
     who = ACCESS.get(request.scope["route"].name)
     if who is None:
         raise NotFound()
-    if who is Who.ANYONE:
-        return
-    if who is Who.MONITORING:
-        _check_metrics_token(request)
+    if who in NO_PERSON:
+        NO_PERSON[who](request)
         return
     viewer = await find_viewer(request)
     if who is Who.OPERATOR and not viewer.operator:
         raise OperatorsOnly()
+    if who in NOT_FROM_A_SERVER and viewer.server_name is not None:
+        raise OwnLoginNeeded()
+    if who is Who.LECTURER:
+        await _must_be_lecturer(request, viewer)
+    if who in IN_A_COURSE:
+        request.state.course_place = await _find_course_place(request, viewer, who)
+        if "submission" in request.path_params:
+            request.state.submission = await _find_submission(request, viewer)
     if request.method not in ("GET", "HEAD") and viewer.by == "session":
         await _check_form(request, viewer)
 
@@ -119,7 +208,7 @@ async def find_viewer(request: Request) -> Viewer:
     if not owner.may_use_service(state.place.service_name):
         raise ScopeMissing(scope=state.place.scope)
     logs.about(owner.hub_name)
-    request.state.viewer = await _viewer(state, owner.hub_name, session, may_operate=not owner.is_servers)
+    request.state.viewer = await _viewer(state, owner, session)
     return cast(Viewer, request.state.viewer)
 
 
@@ -136,14 +225,89 @@ def _check_metrics_token(request: Request) -> None:
         raise NotLoggedIn()
 
 
+def _find_task_token(request: Request) -> None:
+    """Whether it is a task's, is decided where it is used up."""
+    token = _sent_token(request)
+    if token is None:
+        raise NotLoggedIn()
+    request.state.task_token = token
+
+
+def task_token_of(request: Request) -> str:
+    """The token that a grader sent."""
+    return cast(str, request.state.task_token)
+
+
+NO_PERSON: dict[Who, Callable[[Request], None]] = {
+    Who.ANYONE: lambda _request: None,
+    Who.MONITORING: _check_metrics_token,
+    Who.TASK: _find_task_token,
+}
+"""For whom no person is looked for -> what is asked of them."""
+
+
 def viewer_of(request: Request) -> Viewer:
     """Whom `admit` let through."""
     return cast(Viewer, request.state.viewer)
 
 
-async def _viewer(state: ServiceState, hub_name: str, session: Session | None, *, may_operate: bool) -> Viewer:
+def course_place_of(request: Request) -> CoursePlace:
+    """The course of the address, as `admit` found it; for routes that are in a course alone."""
+    return cast(CoursePlace, request.state.course_place)
+
+
+def submission_of(request: Request) -> Submission:
+    """The submission of the address, as `admit` found it: the viewer's own, or one of the course that they run."""
+    return cast(Submission, request.state.submission)
+
+
+async def _find_submission(request: Request, viewer: Viewer) -> Submission:
+    """The submission of the address. One that is not theirs to see is none that there is."""
+    place, number = course_place_of(request), request.path_params["submission"]
+    if re.fullmatch("[1-9][0-9]{0,8}", number) is None:
+        raise UnknownSubmission()
+    async with state_of(request).reading() as database:
+        submission = await submission_in(database, place.space.id, int(number))
+    if submission is None or not (place.staff or submission.person_id == viewer.person_id):
+        raise UnknownSubmission()
+    return submission
+
+
+async def _must_be_lecturer(request: Request, viewer: Viewer) -> None:
+    state = state_of(request)
     async with state.reading() as database:
-        person = await person_called(database, hub_name)
+        creators = state.catalogue.lab.course_creators
+        if not (viewer.operator or await may_create_courses(database, viewer.person_id, creators)):
+            raise LecturersOnly(contact=state.catalogue.lab.contact)
+
+
+async def _find_course_place(request: Request, viewer: Viewer, who: Who) -> CoursePlace:
+    """The viewer's place in the course of the address. A course that is not theirs is none that there is."""
+    name = request.path_params["course"]
+    async with state_of(request).reading() as database:
+        member = await member_of_course(database, viewer.person_id, name)
+        if member is None:
+            raise UnknownCourse(course=name)
+        role = member.role
+        if viewer.server_name is not None:
+            bound = await binding_of(database, viewer.person_id, viewer.server_name)
+            if bound is None or bound.space != name:
+                raise UnknownCourse(course=name)
+            if bound.purpose == "preview":
+                role = Role.STUDENT
+    if who is Who.INSTRUCTOR and role is not Role.INSTRUCTOR:
+        raise InstructorsOnly()
+    if who is Who.STAFF and role not in STAFF:
+        raise StaffOnly()
+    writes = request.method not in ("GET", "HEAD")
+    if member.space.archived_at is not None and writes and request.scope["route"].name not in WHILE_ARCHIVED:
+        raise CourseArchived(course=name)
+    return CoursePlace(space=member.space, role=role, section=member.section)
+
+
+async def _viewer(state: ServiceState, owner: TokenOwner, session: Session | None) -> Viewer:
+    async with state.reading() as database:
+        person = await person_called(database, owner.hub_name)
         if person is None:
             raise NotAMember(space=state.catalogue.lab.title)
         if person.blocked_at is not None:
@@ -152,9 +316,10 @@ async def _viewer(state: ServiceState, hub_name: str, session: Session | None, *
             person_id=person.id,
             hub_name=person.hub_name,
             display_name=person.display_name,
-            operator=may_operate and await is_operator(database, person.id),
+            operator=not owner.is_servers and await is_operator(database, person.id),
             by="session" if session else "token",
             form_key=session.form_key if session else "",
+            server_name=owner.server_name,
         )
 
 
@@ -168,6 +333,9 @@ async def _check_form(request: Request, viewer: Viewer) -> None:
     origin = request.headers.get("origin")
     ours = {urlsplit(state_of(request).settings.public_url).netloc, request.headers.get("host", "")}
     if origin is None or urlsplit(origin).netloc not in ours:
+        raise FormExpired()
+    length = request.headers.get("content-length", "0")
+    if "transfer-encoding" in request.headers or not length.isdigit() or int(length[:20]) > FORM_LIMIT:
         raise FormExpired()
     sent = (await request.form()).get("form_key")
     if not isinstance(sent, str) or not hmac.compare_digest(sent.encode(), viewer.form_key.encode()):

@@ -39,14 +39,19 @@ class TokenOwner:
 
     @property
     def is_servers(self) -> bool:
-        """Whether it is the token that a notebook server holds: what runs there may not act as an operator.
+        """Whether it is the token that a notebook server holds: what runs there may not act as an operator."""
+        return self.server_name is not None
+
+    @property
+    def server_name(self) -> str | None:
+        """The server that holds this token, None for a token of the person's own.
 
         Such a token may access its own server by name (JupyterHub's role `server`), a person's own token all of theirs.
         """
+        if f"access:servers!user={self.hub_name}" in self.scopes:
+            return None
         own = f"access:servers!server={self.hub_name}/"
-        return f"access:servers!user={self.hub_name}" not in self.scopes and any(
-            scope.startswith(own) for scope in self.scopes
-        )
+        return next((scope.removeprefix(own) for scope in sorted(self.scopes) if scope.startswith(own)), None)
 
 
 @dataclass(frozen=True, slots=True)

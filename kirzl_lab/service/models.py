@@ -18,13 +18,13 @@ def _sayable(text: str) -> str:
     return text
 
 
-def _blank(value: object) -> object:
+def blank(value: object) -> object:
     """Forms send empty fields as empty strings."""
     return None if value == "" else value
 
 
 Search = Annotated[str, Field(max_length=200), AfterValidator(_sayable)]
-Word = Annotated[str, Field(max_length=100), AfterValidator(_sayable), BeforeValidator(_blank)]
+Word = Annotated[str, Field(max_length=100), AfterValidator(_sayable), BeforeValidator(blank)]
 Day = Annotated[date, Field(ge=date(2000, 1, 1), le=date(2199, 12, 31))]
 
 
@@ -48,10 +48,10 @@ class PeopleAsked(Asked):
     """Which persons."""
 
     search: Search = Field(default="", description="A part of a name, a subject or what an institution asserted.")
-    institution: Annotated[Word | None, BeforeValidator(_blank)] = Field(
+    institution: Annotated[Word | None, BeforeValidator(blank)] = Field(
         default=None, description="Only people of the institution with this name."
     )
-    blocked: Annotated[bool | None, BeforeValidator(_blank)] = Field(
+    blocked: Annotated[bool | None, BeforeValidator(blank)] = Field(
         default=None, description="Only those who are blocked, or who are not."
     )
 
@@ -60,8 +60,8 @@ class SpacesAsked(Asked):
     """Which spaces."""
 
     search: Search = Field(default="", description="A part of the name or of a title.")
-    kind: Annotated[Kind | None, BeforeValidator(_blank)] = Field(default=None, description="Only spaces of this kind.")
-    archived: Annotated[bool | None, BeforeValidator(_blank)] = Field(
+    kind: Annotated[Kind | None, BeforeValidator(blank)] = Field(default=None, description="Only spaces of this kind.")
+    archived: Annotated[bool | None, BeforeValidator(blank)] = Field(
         default=None, description="Only those that are archived, or that are not."
     )
 
@@ -69,21 +69,21 @@ class SpacesAsked(Asked):
 class AuditAsked(Asked):
     """Which entries of the audit."""
 
-    actor: Annotated[Word | None, BeforeValidator(_blank)] = Field(
+    actor: Annotated[Word | None, BeforeValidator(blank)] = Field(
         default=None, description="Only what this hub name did; also `catalogue`, `login` and `hub`."
     )
-    action: Annotated[Action | None, BeforeValidator(_blank)] = Field(default=None, description="Only this verb.")
-    person: Annotated[Word | None, BeforeValidator(_blank)] = Field(
+    action: Annotated[Action | None, BeforeValidator(blank)] = Field(default=None, description="Only this verb.")
+    person: Annotated[Word | None, BeforeValidator(blank)] = Field(
         default=None, description="Only what happened to the person with this hub name."
     )
-    space: Annotated[Word | None, BeforeValidator(_blank)] = Field(
+    space: Annotated[Word | None, BeforeValidator(blank)] = Field(
         default=None, description="Only what is about the space with this name."
     )
-    institution: Annotated[Word | None, BeforeValidator(_blank)] = Field(
+    institution: Annotated[Word | None, BeforeValidator(blank)] = Field(
         default=None, description="Only what is about the institution with this name."
     )
-    since: Annotated[Day | None, BeforeValidator(_blank)] = Field(default=None, description="First day, in UTC.")
-    until: Annotated[Day | None, BeforeValidator(_blank)] = Field(
+    since: Annotated[Day | None, BeforeValidator(blank)] = Field(default=None, description="First day, in UTC.")
+    until: Annotated[Day | None, BeforeValidator(blank)] = Field(
         default=None, description="Last day, in UTC; it is included."
     )
 

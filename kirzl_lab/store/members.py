@@ -1,12 +1,13 @@
 """Who may open what: the questions that the hub and the lab service ask of memberships."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kirzl_lab.catalog.models import Role
-from kirzl_lab.store.tables import Membership, Person, ServerBinding, Space, storable
+from kirzl_lab.catalog.models import CourseCreators, Kind, Role
+from kirzl_lab.store.tables import Identity, Membership, Person, ServerBinding, Space, storable
 
 STRENGTH = {
     Role.STUDENT: 1,
@@ -53,10 +54,19 @@ async def is_operator(session: AsyncSession, person_id: int) -> bool:
 
 async def memberships(session: AsyncSession, person_id: int) -> list[Member]:
     """The spaces that a person may open, by name; archived ones are left out."""
+    return await _members(session, Membership.person_id == person_id, Space.archived_at.is_(None))
+
+
+async def courses_of(session: AsyncSession, person_id: int) -> list[Member]:
+    """The courses that a person is in, by name, archived ones as well."""
+    return await _members(session, Membership.person_id == person_id, Space.kind == Kind.COURSE)
+
+
+async def _members(session: AsyncSession, *conditions: ColumnElement[bool]) -> list[Member]:
     query = (
         select(Space, Membership.role, Membership.section)
         .join(Membership, Membership.space_id == Space.id)
-        .where(Membership.person_id == person_id, Space.archived_at.is_(None))
+        .where(*conditions)
         .order_by(Space.name)
     )
     strongest: dict[int, Member] = {}
@@ -66,6 +76,42 @@ async def memberships(session: AsyncSession, person_id: int) -> list[Member]:
         if known is None or STRENGTH[member.role] > STRENGTH[known.role]:
             strongest[space.id] = member
     return list(strongest.values())
+
+
+async def member_of_course(session: AsyncSession, person_id: int, name: str) -> Member | None:
+    """A person's place in the course of that name, archived or not; None without one. A deleted course has no members."""
+    if not storable(name):
+        return None
+    query = (
+        select(Space, Membership.role, Membership.section)
+        .join(Membership, Membership.space_id == Space.id)
+        .where(
+            Membership.person_id == person_id,
+            Space.name == name,
+            Space.kind == Kind.COURSE,
+        )
+    )
+    places = [Member(space, Role(role), section) for space, role, section in await session.execute(query)]
+    return max(places, key=lambda member: STRENGTH[member.role], default=None)
+
+
+async def may_create_courses(session: AsyncSession, person_id: int, creators: Collection[CourseCreators]) -> bool:
+    """Whether the person is instructor of a course, or one of the `creators` by what their institutions assert."""
+    instructs = select(Membership.id).where(Membership.person_id == person_id, Membership.role == Role.INSTRUCTOR)
+    if (await session.execute(instructs.limit(1))).first() is not None:
+        return True
+    asserted = select(Identity.institution_name, Identity.claims).where(Identity.person_id == person_id)
+    return any(
+        one.institution == institution and one.value in claims.get(one.claim, ())
+        for institution, claims in await session.execute(asserted)
+        for one in creators
+    )
+
+
+async def binding_of(session: AsyncSession, person_id: int, server_name: str) -> Bound | None:
+    """What one of a person's server names means."""
+    found = (bound for bound in await bindings(session, person_id) if bound.server_name == server_name)
+    return next(found, None)
 
 
 async def space_called(session: AsyncSession, name: str | None) -> Space | None:

@@ -140,6 +140,8 @@ class Space(Base):
     """The file that describes it, relative to the courses folder; pages show such a space read-only."""
     created_at: Mapped[datetime]
     archived_at: Mapped[datetime | None]
+    delete_after: Mapped[datetime | None]
+    """Set when somebody deletes an archived space: until then it can be restored, afterwards its work goes."""
 
 
 class RosterEntry(Base):

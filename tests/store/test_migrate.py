@@ -16,6 +16,7 @@ from sqlalchemy import Connection, create_engine, inspect, make_url, text
 from sqlalchemy.pool import NullPool
 
 from kirzl_lab.problems import NewerDatabase
+from kirzl_lab.store import course_tables  # noqa: F401 - its tables are in Base.metadata now
 from kirzl_lab.store import migrate as migrate_module
 from kirzl_lab.store.migrate import migrate
 from kirzl_lab.store.tables import Base

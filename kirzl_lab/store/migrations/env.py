@@ -9,6 +9,7 @@ from typing import Literal
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
 
+from kirzl_lab.store import course_tables  # noqa: F401 - its tables are in Base.metadata now
 from kirzl_lab.store.tables import Base, Line, UtcDateTime
 
 
