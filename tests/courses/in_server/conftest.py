@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import shutil
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -19,6 +20,7 @@ import pytest
 import uvicorn
 from jupyter_core.application import NoStart
 from nbformat.v4 import new_code_cell, new_notebook
+from nbgrader.api import Gradebook
 from nbgrader.apps.nbgraderapp import NbGraderApp
 
 from kirzl_lab.cli.ports import free_port
@@ -34,6 +36,8 @@ from tests.service.sample import ASSISTANT, CATALOGUE, COLLEAGUE, INSTRUCTOR, NO
 __all__ = ["courses_template", "filled_template"]
 
 COURSE = "ml-101"
+PATH = os.pathsep.join([str(Path(sys.executable).parent), os.defpath])
+"""Of servers: the programs of their own Python first."""
 
 
 @dataclass
@@ -47,6 +51,8 @@ class Lab:
     """Method and path of what it was asked."""
     before: Callable[[str], int | None] = lambda _: None
     """Told of each request as `METHOD path`; a status that it returns is the answer."""
+    lose: Callable[[str], bool] = lambda _: False
+    """Whether the answer to a request gets lost on its way, after everything was done."""
 
     def token(self, who: str, server: str) -> str:
         """The token that the person's server holds."""
@@ -68,7 +74,14 @@ class Front:
                 await send({"type": "http.response.start", "status": status, "headers": []})
                 await send({"type": "http.response.body", "body": b"gateway"})
                 return
+            if self.lab.lose(asked):
+                await self.app(scope, receive, _nowhere)
+                raise ConnectionAbortedError("the test's network is down")
         await self.app(scope, receive, send)
+
+
+async def _nowhere(_message: Any) -> None:
+    """Takes what is sent."""
 
 
 @contextmanager
@@ -86,7 +99,9 @@ def running(template: Path, folder: Path) -> Iterator[Lab]:
         await store.close()
 
     app = Front(app_for(PLACE, opened), lab)
-    config = uvicorn.Config(app, host="127.0.0.1", port=httpx.URL(lab.url).port or 0, log_level="warning", lifespan="on")
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=httpx.URL(lab.url).port or 0, log_level="warning", lifespan="on"
+    )
     server = uvicorn.Server(config)
     started, startup = threading.Event(), server.startup
 
@@ -108,12 +123,13 @@ def running(template: Path, folder: Path) -> Iterator[Lab]:
 class Desk:
     """A person's home in the course, and nbgrader's command line there."""
 
-    def __init__(self, home: Path, lab: Lab, who: str, *, staff: bool) -> None:
-        self.home, self.lab, self.who = home, lab, who
+    def __init__(self, home: Path, lab: Lab, who: str, *, staff: bool, gradebook: Path) -> None:
+        self.home, self.lab, self.who, self.gradebook = home, lab, who, gradebook
         self.course = home / "course"
         (self.course if staff else home).mkdir(parents=True)
         self.environment = {
             "HOME": str(home),
+            "PATH": PATH,
             "JUPYTER_CONFIG_DIR": str(home / ".jupyter"),
             "JUPYTER_DATA_DIR": str(home / ".local"),
             "JUPYTER_CONFIG_PATH": str(server_environment.JUPYTER),
@@ -167,6 +183,14 @@ class Desk:
         file.write_text(text)
         return file
 
+    def due(self, assignment: str, when: str) -> None:
+        """Set in the gradebook when an assignment is due, in UTC."""
+        file = self.course / "gradebook.db"
+        if not file.exists():
+            shutil.copyfile(self.gradebook, file)
+        with Gradebook(f"sqlite:///{file}") as gradebook:
+            gradebook.update_or_create_assignment(assignment, duedate=when)
+
     def release(self, assignment: str, *options: str, **files: str) -> str:
         """Put files, `p1_ipynb` for p1.ipynb, where generated assignments are, and release them."""
         for name, text in (files or {"p1_ipynb": notebook("released")}).items():
@@ -198,10 +222,22 @@ def lab(courses_template: Path, tmp_path: Path) -> Iterator[Lab]:
         yield lab
 
 
+@pytest.fixture(scope="session")
+def empty_gradebook(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gradebook for tests to copy: nbgrader starts a process to make one."""
+    file = tmp_path_factory.mktemp("gradebook") / "gradebook.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", PATH)
+        Gradebook(f"sqlite:///{file}").close()
+    return file
+
+
 @pytest.fixture
-def desks(lab: Lab, tmp_path: Path) -> Callable[[str], Desk]:
+def desks(lab: Lab, tmp_path: Path, empty_gradebook: Path) -> Callable[[str], Desk]:
     """Makes the desks of people."""
-    return lambda who: Desk(tmp_path / "homes" / who, lab, who, staff=who in (INSTRUCTOR, ASSISTANT))
+    return lambda who: Desk(
+        tmp_path / "homes" / who, lab, who, staff=who in (INSTRUCTOR, ASSISTANT), gradebook=empty_gradebook
+    )
 
 
 @pytest.fixture
@@ -226,5 +262,5 @@ def colleague(desks: Callable[[str], Desk]) -> Desk:
 def no_long_waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Waits between tries are noted and take no time."""
     waited: list[float] = []
-    monkeypatch.setattr("kirzl_lab.courses.in_server.service.time.sleep", waited.append)
+    monkeypatch.setattr("kirzl_lab.courses.in_server.service.sleep", waited.append)
     return waited
