@@ -14,9 +14,11 @@ from kirzl_lab import logs
 from kirzl_lab.problems import Problem, ServerNotRunning
 from kirzl_lab.service import metrics
 from kirzl_lab.service.state import ServiceState
+from kirzl_lab.store.blob_rows import remove_unneeded
 from kirzl_lab.store.lost import Loss, Reason, losses, write_end
 
 LOOK_EVERY_S = 5.0
+TIDY_EVERY_S = 3600.0
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +26,18 @@ log = logging.getLogger(__name__)
 @asynccontextmanager
 async def looping(state: ServiceState, every_s: float = LOOK_EVERY_S) -> AsyncIterator[None]:
     """Run the loops while the block runs."""
-    task = asyncio.create_task(_again_and_again(lambda: end_lost_servers(state), every_s))
+    tasks = [
+        asyncio.create_task(_again_and_again("Servers", lambda: end_lost_servers(state), every_s)),
+        asyncio.create_task(_again_and_again("Files", lambda: remove_files(state), TIDY_EVERY_S)),
+    ]
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
 
 
 async def end_lost_servers(state: ServiceState) -> list[Loss]:
@@ -70,6 +77,14 @@ async def end_lost_servers(state: ServiceState) -> list[Loss]:
     return ended
 
 
+async def remove_files(state: ServiceState) -> int:
+    """Remove the files that nothing needs; how many. Raises `StorageAway` and what the lab database raises."""
+    removed = await remove_unneeded(state.store, state.blobs, state.clock())
+    if removed:
+        log.info("Removed %d files that nothing needs", removed)
+    return removed
+
+
 def _due(found: list[Loss], running: dict[tuple[str, str], bool], state: ServiceState) -> list[Loss]:
     """What of `found` is to end now; `running` says of each server whether it is still starting."""
     now, grace = state.clock(), state.catalogue.lab.grace_minutes
@@ -82,7 +97,7 @@ def _due(found: list[Loss], running: dict[tuple[str, str], bool], state: Service
     return [loss for loss in found if runs(loss) and loss.ends_at(grace) <= now]
 
 
-async def _again_and_again(look: Callable[[], Awaitable[Any]], every_s: float) -> None:
+async def _again_and_again(what: str, look: Callable[[], Awaitable[Any]], every_s: float) -> None:
     """Look, wait, look again; what is in the way is told when it comes and when it has gone."""
     trouble: str | None = None
     while True:
@@ -92,9 +107,10 @@ async def _again_and_again(look: Callable[[], Awaitable[Any]], every_s: float) -
         except Problem as problem:
             now = problem.text()
         except Exception:  # whatever it is, the next look may find it gone
-            log.exception("A look at the servers failed")
+            log.exception("A look failed: %s", what)
             now = trouble
         if now != trouble:
-            log.warning("Servers are not looked after: %s", now) if now else log.info("Servers are looked after again")
+            told = ("%s are not looked after: %s", what, now) if now else ("%s are looked after again", what)
+            log.log(logging.WARNING if now else logging.INFO, *told)
         trouble = now
         await asyncio.sleep(every_s)
