@@ -195,11 +195,11 @@ def _without_marks(source: str) -> str:
 
 
 def _read(path: Path) -> NotebookNode:
-    return cast(NotebookNode, nbformat.read(path, as_version=4))  # type: ignore[no-untyped-call]
+    return cast(NotebookNode, nbformat.read(path, as_version=4))
 
 
 def _written(notebook: NotebookNode) -> bytes:
-    return f"{nbformat.writes(notebook)}\n".encode()  # type: ignore[no-untyped-call]
+    return f"{nbformat.writes(notebook)}\n".encode()
 
 
 def _id(cell: NotebookNode) -> str:
