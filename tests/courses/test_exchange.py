@@ -76,8 +76,8 @@ class Course:
         self, who: str = "amira", key: str = KEY_1, content: bytes = b"done", at: datetime = NOW, name: str = "ps1"
     ) -> HandedIn:
         async with self.received(content, at) as received, self.store.writing() as session:
-            by = self.people[who]
-            return await exchange.submit(session, self.blobs, SIGNER, self.space, name, received, by=by, key=key)
+            what = {"by": self.people[who], "key": key, "signer": SIGNER}
+            return await exchange.submit(session, self.blobs, self.space, name, received, **what)
 
     async def withdraw(self, name: str = "ps1") -> None:
         async with self.store.writing() as session:
