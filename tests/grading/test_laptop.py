@@ -16,7 +16,7 @@ from kirzl_lab.grading.family import MARK, threads_of_user
 from kirzl_lab.grading.logs import LENGTH, end_of
 from kirzl_lab.grading.outcomes import MIB, Limits, Reason, reason_of
 
-LIMITS = Limits(cell_s=60, total_s=50, memory_bytes=700 * MIB, output_bytes=2 * MIB)
+LIMITS = Limits(cell_s=60, total_s=120, memory_bytes=700 * MIB, output_bytes=2 * MIB)
 
 
 def sent(folder: Path, *cells: str, kernel: str = "python3") -> Path:
@@ -57,8 +57,10 @@ async def test_code_that_goes_too_far_ends_and_it_is_said_why(tmp_path: Path) ->
 
 
 AWAY = """
-import json, os, subprocess, sys
+import json, os, resource, subprocess
 json.dump(dict(os.environ), open('environment.json', 'w'))
+limits = ('CORE', 'CPU', 'DATA', 'FSIZE', 'NOFILE', 'NPROC')
+json.dump({name: resource.getrlimit(getattr(resource, 'RLIMIT_' + name))[1] for name in limits}, open('limits.json', 'w'))
 background = subprocess.Popen(['sleep', '1000'], env={}, start_new_session=True)
 marked = subprocess.Popen(['sh', '-c', 'setsid sleep 1000 & echo $!'], stdout=subprocess.PIPE)
 open('pids', 'w').write(f"{background.pid} {marked.stdout.readline().decode()}")
@@ -74,6 +76,7 @@ async def test_code_learns_no_secret_and_leaves_nothing_running(
     cells = (AWAY, "x = bytearray(900 * 2**20)", "while True: pass", "open('after', 'w').write('x')")
     limits = replace(LIMITS, cell_s=3)
     prepared = sent(tmp_path / "prepared", *cells)
+    (prepared / "data.csv").write_bytes(bytes(LIMITS.output_bytes + 1))  # what was handed in may be larger
     outcome = await laptop.execute(prepared, tmp_path / "executed", limits)
     assert outcome.reason is None, outcome.log
     told = json.loads((tmp_path / "executed" / "environment.json").read_text())
@@ -81,6 +84,15 @@ async def test_code_learns_no_secret_and_leaves_nothing_running(
     assert told["NBGRADER_EXECUTION"] == "autograde"
     assert told["HOME"] != os.environ["HOME"]
     assert not os.path.exists(told["HOME"])  # noqa: ASYNC240, PTH110 - in a test nobody waits for it
+    held = json.loads((tmp_path / "executed" / "limits.json").read_text())
+    assert held.pop("NPROC") >= LIMITS.processes
+    assert held == {
+        "CORE": 0,
+        "CPU": 120 * (os.cpu_count() or 1),
+        "DATA": LIMITS.memory_bytes,
+        "FSIZE": LIMITS.output_bytes,
+        "NOFILE": LIMITS.open_files,
+    }
     pids = [int(pid) for pid in (tmp_path / "executed" / "pids").read_text().split()]
     assert [pid for pid in pids if psutil.pid_exists(pid) and lives(psutil.Process(pid))] == []
     notebook = nbformat.read(tmp_path / "executed" / "p.ipynb", as_version=4)

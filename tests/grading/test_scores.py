@@ -104,6 +104,7 @@ def three_steps(course: Course, student: str, at: Any, work: Path) -> Score:
     for name in ("prepare", "finish"):
         (work / name).mkdir(parents=True)
     prepare(of, course.submitted(student), work / "prepared", work / "prepare", course.source)
+    execute.lay_out(work / "prepared", work / "executed")
     execute.run(work / "prepared", work / "executed", CELL_S, 10**7)
     return finish(of, work / "prepared", work / "executed", work / "autograded" / student, work / "finish")
 
