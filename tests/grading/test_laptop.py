@@ -3,6 +3,9 @@
 import asyncio
 import json
 import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
+import kirzl_lab
 from kirzl_lab.grading import laptop
 from kirzl_lab.grading.family import MARK, threads_of_user
 from kirzl_lab.grading.logs import LENGTH, end_of
@@ -138,6 +142,17 @@ async def test_a_kernel_that_is_not_there_is_told_in_the_log(tmp_path: Path) -> 
     outcome = await laptop.execute(prepared, tmp_path / "executed", LIMITS)
     assert outcome.reason is Reason.FAILED
     assert "No such kernel named fortran" in outcome.log
+
+
+@pytest.mark.laptop
+def test_the_executor_needs_nothing_else_of_the_lab(tmp_path: Path) -> None:
+    """These files are all that the image of the graders has of it."""
+    for name in ("__init__.py", "grading/__init__.py", "grading/execute.py", "grading/outcomes.py"):
+        (tmp_path / "kirzl_lab" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(Path(kirzl_lab.__file__).parent / name, tmp_path / "kirzl_lab" / name)
+    command = [sys.executable, "-P", "-m", "kirzl_lab.grading.execute", "--help"]
+    told = subprocess.run(command, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True)
+    assert "IN OUT" in told.stdout
 
 
 def test_how_an_executor_ended() -> None:
