@@ -14,7 +14,18 @@ from kirzl_lab.catalog.loader import load
 from kirzl_lab.service import answers
 from kirzl_lab.service.access import admit
 from kirzl_lab.service.loops import looping
-from kirzl_lab.service.routes import audit, exchange, login, people, process, spaces
+from kirzl_lab.service.routes import (
+    audit,
+    course_pages,
+    courses,
+    exchange,
+    login,
+    people,
+    process,
+    roster_pages,
+    rosters,
+    spaces,
+)
 from kirzl_lab.service.state import Place, ServiceState
 from kirzl_lab.service.watching import Watching
 from kirzl_lab.settings import Settings
@@ -73,7 +84,7 @@ def app_for(place: Place, opened: Opened) -> FastAPI:
         redirect_slashes=False,
     )
     everything = APIRouter(prefix=place.prefix.rstrip("/"), dependencies=[Depends(admit)])
-    for room in (process, login, spaces, people, audit, exchange):
+    for room in (process, login, spaces, people, audit, exchange, courses, course_pages, rosters, roster_pages):
         everything.include_router(room.router)
     app.include_router(everything)
     answers.install(app)

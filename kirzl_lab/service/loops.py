@@ -11,12 +11,14 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from kirzl_lab import logs
+from kirzl_lab.courses.erasing import due_to_erase, erase
 from kirzl_lab.problems import Problem, ServerNotRunning
 from kirzl_lab.service import metrics
 from kirzl_lab.service.state import ServiceState
 from kirzl_lab.store.lost import Loss, Reason, losses, write_end
 
 LOOK_EVERY_S = 5.0
+ERASE_EVERY_S = 600.0
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +26,30 @@ log = logging.getLogger(__name__)
 @asynccontextmanager
 async def looping(state: ServiceState, every_s: float = LOOK_EVERY_S) -> AsyncIterator[None]:
     """Run the loops while the block runs."""
-    task = asyncio.create_task(_again_and_again(lambda: end_lost_servers(state), every_s))
+    looks = (
+        _again_and_again(lambda: end_lost_servers(state), every_s, "Servers are"),
+        _again_and_again(lambda: erase_deleted_courses(state), ERASE_EVERY_S, "Deleted courses are"),
+    )
+    tasks = [asyncio.create_task(look) for look in looks]
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def erase_deleted_courses(state: ServiceState) -> list[str]:
+    """Erase courses that were deleted and whose grace is over; returns their names. Raises `LabDatabaseAway`."""
+    async with state.reading() as session:
+        due = await due_to_erase(session, state.clock())
+    for name in due:
+        async with state.writing() as session:
+            await erase(session, name, state.clock())
+        log.info("Erased the course %s, which was deleted", name)
+    return due
 
 
 async def end_lost_servers(state: ServiceState) -> list[Loss]:
@@ -82,7 +101,7 @@ def _due(found: list[Loss], running: dict[tuple[str, str], bool], state: Service
     return [loss for loss in found if runs(loss) and loss.ends_at(grace) <= now]
 
 
-async def _again_and_again(look: Callable[[], Awaitable[Any]], every_s: float) -> None:
+async def _again_and_again(look: Callable[[], Awaitable[Any]], every_s: float, what: str) -> None:
     """Look, wait, look again; what is in the way is told when it comes and when it has gone."""
     trouble: str | None = None
     while True:
@@ -92,9 +111,9 @@ async def _again_and_again(look: Callable[[], Awaitable[Any]], every_s: float) -
         except Problem as problem:
             now = problem.text()
         except Exception:  # whatever it is, the next look may find it gone
-            log.exception("A look at the servers failed")
+            log.exception("%s not looked after: the look failed", what)
             now = trouble
         if now != trouble:
-            log.warning("Servers are not looked after: %s", now) if now else log.info("Servers are looked after again")
+            log.warning("%s not looked after: %s", what, now) if now else log.info("%s looked after again", what)
         trouble = now
         await asyncio.sleep(every_s)
