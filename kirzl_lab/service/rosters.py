@@ -11,7 +11,7 @@ from kirzl_lab.courses.life import must_be_ours
 from kirzl_lab.courses.roster_file import LARGEST
 from kirzl_lab.courses.roster_upload import Defaults, Uploaded, checked, read_upload
 from kirzl_lab.federation.roster import bind_space
-from kirzl_lab.problems import CourseRefused, Phrase, RosterRefused, TooLarge
+from kirzl_lab.problems import Phrase, RosterRefused, RowRefused, TooLarge
 from kirzl_lab.service.access import course_place_of, viewer_of
 from kirzl_lab.service.state import state_of
 from kirzl_lab.store.difference import Change, Place, Promise
@@ -84,13 +84,13 @@ async def upload(request: Request, uploaded: Uploaded, *, complete: bool, mark: 
 
 
 async def put_row(request: Request, promise: Promise, role: Role, section: str) -> tuple[Change, ...]:
-    """Add a row, or change the one that is there. Raises `CourseRefused`, `LastInstructor` and `FileManaged`."""
+    """Add a row, or change the one that is there. Raises `RowRefused`, `LastInstructor` and `FileManaged`."""
     state, space = state_of(request), course_place_of(request).space
     must_be_ours(space)
     _must_be_in_courses(role)
     row = checked(promise, role, section.strip(), institutions_of(request))
     if isinstance(row, Phrase):
-        raise CourseRefused(found=row)
+        raise RowRefused(found=row)
     async with state.writing() as session:
         return await rosters.set_rows(
             session, space, dict([row]), actor=viewer_of(request).hub_name, now=state.clock(), bind=bind_space
@@ -103,7 +103,7 @@ async def change_row(request: Request, row_id: int, role: Role, section: str) ->
     must_be_ours(space)
     _must_be_in_courses(role)
     if not section.isprintable():
-        raise CourseRefused(found=Phrase("the section has characters that cannot be seen"))
+        raise RowRefused(found=Phrase("the section has characters that cannot be seen"))
     place: Place = (role.value, section.strip())
     async with state.writing() as session:
         by = viewer_of(request).hub_name
@@ -123,4 +123,4 @@ async def remove_row(request: Request, row_id: int) -> tuple[Change, ...]:
 
 def _must_be_in_courses(role: Role) -> None:
     if role not in ROLES_IN_COURSES:
-        raise CourseRefused(found=Phrase("a course has students, assistants and instructors"))
+        raise RowRefused(found=Phrase("a course has students, assistants and instructors"))

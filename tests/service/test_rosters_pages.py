@@ -62,10 +62,10 @@ async def test_a_late_joiner_has_their_place_without_a_logout(lab: Service) -> N
 async def test_what_cannot_be_a_row(lab: Service) -> None:
     async with lab.with_token(INSTRUCTOR) as client:
         for change, slug in (
-            ({"institution": "nowhere"}, "course-refused"),
-            ({"claim": "given_name"}, "course-refused"),
-            ({"value": "amira@uas.example"}, "course-refused"),
-            ({"role": "operator"}, "course-refused"),
+            ({"institution": "nowhere"}, "row-refused"),
+            ({"claim": "given_name"}, "row-refused"),
+            ({"value": "amira@uas.example"}, "row-refused"),
+            ({"role": "operator"}, "row-refused"),
             ({"value": "no address"}, "bad-input"),
             ({"section": "x" * 61}, "bad-input"),
         ):

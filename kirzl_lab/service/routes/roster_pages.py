@@ -13,7 +13,7 @@ from kirzl_lab.catalog.models import Role, RosterRow, Text
 from kirzl_lab.courses.roster_file import LARGEST, MOST_ROWS
 from kirzl_lab.courses.roster_lines import State, roster_counts, roster_line, roster_page
 from kirzl_lab.courses.roster_upload import personal_claims
-from kirzl_lab.problems import CourseRefused, LastInstructor, Problem, TooLarge, UnknownRosterRow
+from kirzl_lab.problems import LastInstructor, Problem, RowRefused, TooLarge, UnknownRosterRow
 from kirzl_lab.service import rosters
 from kirzl_lab.service.access import course_place_of
 from kirzl_lab.service.course_models import RosterAsked, RowNumber
@@ -53,7 +53,7 @@ async def roster_add(request: Request, course: CourseName) -> Response:
         changes = await rosters.put_row(
             request, (institution, claim, typed["value"]), _role(typed["role"]), typed["section"]
         )
-    except (CourseRefused, LastInstructor) as problem:
+    except (RowRefused, LastInstructor) as problem:
         return await _roster(request, RosterAsked(), problem=problem, typed=typed)
     return _back(request, "added" if changes else "same")
 
@@ -113,7 +113,7 @@ async def roster_change(request: Request, course: CourseName, row: RowNumber) ->
     try:
         section = str(form.get("section", ""))[:60]
         changes = await rosters.change_row(request, row, _role(str(form.get("role", ""))), section)
-    except (CourseRefused, LastInstructor) as problem:
+    except (RowRefused, LastInstructor) as problem:
         return await _row(request, row, problem)
     return _back(request, "changed" if changes else "same")
 
