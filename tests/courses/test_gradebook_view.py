@@ -131,5 +131,5 @@ def test_a_page_cannot_write(any_gradebooks: Gradebooks) -> None:
     from sqlalchemy import text
     from sqlalchemy.exc import DBAPIError
 
-    with any_gradebooks.reading(COURSE) as connection, pytest.raises(DBAPIError, match="read-?only"):
+    with any_gradebooks.reading(COURSE) as connection, pytest.raises(DBAPIError, match=r"read-?only"):
         connection.execute(text("INSERT INTO student (id) VALUES ('mallory')"))
