@@ -315,3 +315,212 @@ class CourseArchived(Problem):
 class UnknownAssignment(Problem):
     slug, status = "unknown-assignment", 404
     sentence = "This course has no assignment called “%(assignment)s”: look at its list of assignments."
+
+
+class NotReleased(Problem):
+    slug, status = "not-released", 409
+    sentence = "“%(assignment)s” is not released at the moment: ask the people who run the course."
+
+
+class AlreadyReleased(Problem):
+    slug, status = "already-released", 409
+    sentence = "“%(assignment)s” is released already, so nothing was changed: release it with force to replace what students fetch."
+
+
+class NoSource(Problem):
+    slug, status = "no-source", 404
+    sentence = "The lab has no source of “%(assignment)s” yet: release it once more to keep it here."
+
+
+class UnknownSubmission(Problem):
+    slug, status = "unknown-submission", 404
+    sentence = "There is no such submission of yours in this course: look at the list of what was handed in."
+
+
+class NoFeedback(Problem):
+    slug, status = "no-feedback", 404
+    sentence = "There is no feedback on this submission yet: it can be fetched once the people who run the course have released it."
+
+
+class KeyMissing(Problem):
+    slug, status = "key-missing", 400
+    sentence = "A submission carries the header Idempotency-Key, 16 to 64 characters of A-Z, a-z, 0-9, - and _: make a new one for each submission and send it with every try."
+
+
+class KeyUsed(Problem):
+    slug, status = "key-used", 409
+    sentence = "Another submission came with this Idempotency-Key, and nothing was changed: make a new key for what is different."
+
+
+class ArchiveNotAccepted(Problem):
+    slug, status = "archive-not-accepted", 422
+    sentence = "These files were not accepted, and nothing was kept: %(reason)s."
+
+
+class NotAnArchive(Problem):
+    slug, status = "not-an-archive", 415
+    sentence = "What is sent here has to be a tar.gz archive, with the header Content-Type: application/gzip."
+
+
+class UploadTooLarge(Problem):
+    slug, status = "upload-too-large", 413
+    sentence = (
+        "This is larger than %(limit)s MiB, and nothing was kept: leave out what was not asked for, such as data files."
+    )
+
+
+class UploadBroken(Problem):
+    slug, status = "upload-broken", 400
+    sentence = "The upload ended too early, and nothing was kept: send it again."
+
+
+class UploadTooSlow(Problem):
+    slug, status = "upload-too-slow", 408
+    sentence = "The upload took too long, and nothing was kept: send it again."
+
+
+class TooManyUploads(Problem):
+    slug, status = "too-many-uploads", 429
+    sentence = "You have %(limit)s uploads under way already: wait until one of them is done."
+
+
+class UploadsFull(Problem):
+    slug, status = "uploads-full", 503
+    sentence = "Very many people are uploading at the moment: try again in half a minute."
+
+
+class StorageFull(Problem):
+    slug, status = "storage-full", 507
+    sentence = (
+        "The lab's storage is full, and nothing was kept: tell the people who operate the lab, and try again later."
+    )
+
+
+class StorageAway(Problem):
+    slug, status = "storage-away", 503
+    sentence = "The lab's storage does not answer at the moment: try again in a minute."
+
+
+# -- grading runs --------------------------------------------------------------------------------------------------
+
+
+class NothingToGrade(Problem):
+    slug, status = "nothing-to-grade", 409
+    sentence = "Nobody has handed in “%(assignment)s” yet, or none of those that you chose."
+
+
+class UnknownRun(Problem):
+    slug, status = "unknown-run", 404
+    sentence = "There is no such grading run in this course: open the assignment again."
+
+
+class RunOver(Problem):
+    slug, status = "run-over", 409
+    sentence = "This grading run has come to its end already."
+
+
+class UnknownTask(Problem):
+    slug, status = "unknown-task", 404
+    sentence = "This grading task is over, or another attempt has taken its place: what comes now is not used."
+
+
+class FileManaged(Problem):
+    slug, status = "file-managed", 409
+    sentence = "“%(course)s” is described by the file %(file)s: change it there."
+
+
+class CourseNameRefused(Problem):
+    slug, status = "course-name-refused", 422
+    sentence = "A course cannot be called “%(name)s”: take at most 24 characters of a to z, 0 to 9 and single hyphens, with a letter first and no hyphen at the end."
+
+
+class CourseNameTaken(Problem):
+    slug, status = "course-name-taken", 409
+    sentence = (
+        "There is, or was, a space called “%(name)s” already: choose another name, for example with the year in it."
+    )
+
+
+class CourseRefused(Problem):
+    slug, status = "course-refused", 422
+    sentence = "The course cannot be like that (%(found)s): correct it and send it again."
+
+
+class NotArchived(Problem):
+    slug, status = "not-archived", 409
+    sentence = "“%(course)s” is still in use: archive it first."
+
+
+class CourseDeleted(Problem):
+    slug, status = "course-deleted", 409
+    sentence = "“%(course)s” was deleted and cannot be restored any more."
+
+
+class RosterChanged(Problem):
+    slug, status = "roster-changed", 409
+    sentence = (
+        "Somebody else has changed the roster since this preview: upload the file again to see what it would do now."
+    )
+
+
+class RosterRefused(Problem):
+    slug, status = "roster-refused", 422
+    sentence = (
+        "Nothing was changed, because %(count)s lines of the file cannot be used, line %(line)s first: %(reason)s."
+    )
+
+
+class UnknownRosterRow(Problem):
+    slug, status = "unknown-roster-row", 404
+    sentence = "This row is not on the roster any more: open the roster again."
+
+
+class LastInstructor(Problem):
+    slug, status = "last-instructor", 409
+    sentence = "Nobody would be left who instructs this course and has logged in, so nothing was changed: add another instructor first."
+
+
+class TooLarge(Problem):
+    slug, status = "too-large", 413
+    sentence = "This is too large: at most %(limit)s can be sent here."
+
+
+# -- grading -------------------------------------------------------------------------------------------------------
+# Each has besides its sentence the field `log`: the end of what the step wrote, for the people who run the course.
+
+
+class SubmissionRefused(Problem):
+    slug, status = "submission-refused", 422
+    sentence = "What was handed in cannot be graded (%(found)s): ask the student to hand it in again without that."
+
+
+class NotGradable(Problem):
+    slug, status = "not-gradable", 422
+    sentence = (
+        "nbgrader cannot grade this submission to “%(assignment)s”: its log says why. Correct that, and grade it again."
+    )
+
+
+class ResultRefused(Problem):
+    slug, status = "result-refused", 422
+    sentence = "What came back from running this submission to “%(assignment)s” was refused and not graded (%(found)s): look at what was handed in."
+
+
+class GradingOvertaken(Problem):
+    slug, status = "grading-overtaken", 409
+    sentence = "This submission is being graded anew: look there for its result."
+
+
+class GradebookAway(Problem):
+    slug, status = "gradebook-away", 503
+    sentence = "The gradebook of the course does not answer at the moment: grade again in a minute."
+
+
+class GradingBroke(Problem):
+    slug, status = "grading-broke", 500
+    sentence = "Grading stopped before it was done, which loses nothing: grade this submission again."
+
+
+class NotGraded(Problem):
+    slug, status = "not-graded", 404
+    sentence = "This submission has not been graded yet: start a grading run first."

@@ -30,10 +30,22 @@ class Settings:
     """Scheme, host and port under which browsers reach the lab, without a path or a slash at the end."""
     demo_url: str | None = None
     """Scheme, host and port of the demo institutions, when they run; their issuers are `<demo_url>/<institution>`."""
+    blobs: str = ""
+    """Where released, handed in and graded files are: a folder, or `s3://BUCKET/PREFIX`; `blobs` below `data` unless set."""
+
+    def __post_init__(self) -> None:
+        """Say where the folder of the blobs is."""
+        if not self.in_bucket:
+            object.__setattr__(self, "blobs", str(Path(self.blobs or self.data / "blobs").absolute()))
+
+    @property
+    def in_bucket(self) -> bool:
+        """Whether `blobs` is a bucket of an S3 server."""
+        return self.blobs.startswith("s3://")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Read `KIRZL_LAB_HUB_CONFIG`, `_COURSES`, `_DATA`, `_DATABASE_URL`, `_PUBLIC_URL` and `_DEMO_URL`.
+        """Read `KIRZL_LAB_HUB_CONFIG`, `_COURSES`, `_DATA`, `_DATABASE_URL`, `_PUBLIC_URL`, `_DEMO_URL` and `_BLOBS`.
 
         Raises `MissingSettingError` for the first one that is needed and not there.
         """
@@ -51,6 +63,7 @@ class Settings:
             database_url=need("KIRZL_LAB_DATABASE_URL"),
             public_url=need("KIRZL_LAB_PUBLIC_URL").rstrip("/"),
             demo_url=(environment.get("KIRZL_LAB_DEMO_URL") or "").rstrip("/") or None,
+            blobs=environment.get("KIRZL_LAB_BLOBS") or "",
         )
 
     def environment(self) -> dict[str, str]:
@@ -61,5 +74,6 @@ class Settings:
             "KIRZL_LAB_DATA": str(self.data),
             "KIRZL_LAB_DATABASE_URL": self.database_url,
             "KIRZL_LAB_PUBLIC_URL": self.public_url,
+            "KIRZL_LAB_BLOBS": self.blobs,
         }
         return variables | ({"KIRZL_LAB_DEMO_URL": self.demo_url} if self.demo_url else {})

@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, settings
 from kirzl_lab.store.database import Store
 from kirzl_lab.store.migrate import migrate
 from tests.support.fixtures import demo_lab, person
+from tests.support.s3 import s3
 
-__all__ = ["demo_lab", "person"]
+__all__ = ["demo_lab", "person", "s3"]
 
 # A failure prints its seed and the line that plays it again. No deadline: cores may be shared.
 _patient = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])

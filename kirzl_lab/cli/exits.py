@@ -9,7 +9,7 @@ class Exit(IntEnum):
 
     OK = 0
     NO = 1
-    """What was asked about is not so: mistakes in the catalogue, no lab runs, something is missing."""
+    """What was asked about is not so: mistakes in the catalogue, no lab runs, something is missing, a receipt is not genuine."""
     USAGE = 2
     CANNOT = 3
     """This machine lacks something that the command needs."""
@@ -20,7 +20,7 @@ class Exit(IntEnum):
 
 MEANINGS = {
     Exit.OK: "done, or yes",
-    Exit.NO: "no: mistakes in the catalogue, no lab runs, something is missing",
+    Exit.NO: "no: mistakes in the catalogue, no lab runs, something is missing, a receipt is not genuine",
     Exit.USAGE: "the command was not understood",
     Exit.CANNOT: "this machine lacks something that is needed",
     Exit.RUNS_ALREADY: "another lab runs on that data folder",

@@ -11,6 +11,10 @@ WHOLE = re.compile(r"[0-9a-f]{64}")
 """32 random bytes: what JupyterHub asks of its cookie secret and of the key that encrypts auth state."""
 
 
+RECEIPT_KEYS = "receipt_keys"
+"""The file with the secrets that receipts are signed with, one a line, the newest first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
     """Secrets as 64 hexadecimal digits each."""
@@ -21,6 +25,8 @@ class Keys:
     service_token: str
     metrics_token: str
     """With it Prometheus reads metrics."""
+    receipt_keys: str
+    """Sign the receipts for submissions. May be several with space between: the first signs, the others still verify."""
     cookie_secret_file: Path
     """JupyterHub reads this one itself."""
 
@@ -34,17 +40,31 @@ def keys_in(folder: Path) -> Keys:
         proxy_token=_key(folder / "proxy_token"),
         service_token=_key(folder / "service_token"),
         metrics_token=_key(folder / "metrics_token"),
+        receipt_keys=_keys(folder / RECEIPT_KEYS),
         cookie_secret_file=cookie_secret_file,
     )
 
 
 def _key(file: Path) -> str:
-    try:
-        found = file.read_text(encoding="ascii")
-    except (FileNotFoundError, UnicodeDecodeError):
-        found = ""
+    found = _read(file)
     if not WHOLE.fullmatch(found):
         found = secrets.token_hex(32)
         write_atomically(file, found)
     file.chmod(0o600)
     return found
+
+
+def _keys(file: Path) -> str:
+    """All of a file's secrets; what is not whole among them stays in the file and counts for nothing."""
+    found = [line for line in _read(file).split() if WHOLE.fullmatch(line)]
+    if not found:
+        return _key(file)
+    file.chmod(0o600)
+    return " ".join(found)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return ""

@@ -186,6 +186,7 @@ def _service_environment(ports: Ports, keys: Keys) -> dict[str, str]:
     return {
         "JUPYTERHUB_API_TOKEN": keys.service_token,
         "KIRZL_LAB_METRICS_TOKEN": keys.metrics_token,
+        "KIRZL_LAB_RECEIPT_KEYS": keys.receipt_keys,
         "JUPYTERHUB_API_URL": f"http://{HOST}:{ports.hub}/hub/api",
         "JUPYTERHUB_BASE_URL": "/",
         "JUPYTERHUB_SERVICE_NAME": "lab",

@@ -24,7 +24,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 catalog = typer.Typer(help="What a site writes in YAML: check it, apply it.", no_args_is_help=True)
+receipt = typer.Typer(help="Receipts for submissions.", no_args_is_help=True)
 app.add_typer(catalog, name="catalog")
+app.add_typer(receipt, name="receipt")
 app.add_typer(commands.app)
 app.add_typer(commands.course, name="course")
 
@@ -197,6 +199,37 @@ def apply_(
 
 def _as_json(change: "Change") -> dict[str, object]:
     return {"action": change.action.value, "what": change.what, "detail": change.detail, "message": str(change)}
+
+
+@receipt.command(epilog=exit_codes(Exit.NO, Exit.USAGE, Exit.CANNOT))
+def verify(
+    receipt_file: Annotated[Path, typer.Argument(metavar="FILE", help="The receipt.")],
+    *,
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="FILE", help="The archive that it should be the receipt for.")
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            "--key",
+            metavar="FILE",
+            help="The public keys of the lab that signed, as it shows them under /services/lab/api/receipts/key; without it, those of --data.",
+        ),
+    ] = None,
+    data: Data = DATA,
+    json: Json = False,
+) -> None:
+    """Say whether a receipt is genuine, and what it is for. Asks no network."""
+    from kirzl_lab.cli.receipt import check as verified  # noqa: PLC0415 - each command loads what it needs
+
+    with stops(json_wanted=json):
+        found = verified(receipt_file, file, key, Folder.at(data))
+    if json:
+        as_json(found.as_json())
+        return
+    out.print("[green]✓[/] The receipt is genuine.")
+    for line in found.lines():
+        out.print(f"  {escape(line)}")
 
 
 def main() -> None:

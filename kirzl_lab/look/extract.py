@@ -21,6 +21,7 @@ PACKAGE = Path(__file__).parents[1]
 GERMAN = CATALOGUES / "de" / "LC_MESSAGES" / "messages.po"
 
 TABLES: dict[str, tuple[str, ...]] = {
+    "store/archive_rules.py": ("SENTENCES",),
     "hub/spaces.py": ("ROLE_TITLES", "sentences", "words"),
     "service/words.py": (
         "ROLES",

@@ -6,6 +6,7 @@ and docs/reference/lab-service.md is made from it.
 
 import hmac
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, cast
@@ -15,6 +16,7 @@ from fastapi import Request, Response
 
 from kirzl_lab import logs
 from kirzl_lab.catalog.models import STAFF, Role
+from kirzl_lab.courses.exchange_lists import submission_in
 from kirzl_lab.problems import (
     CourseArchived,
     FormExpired,
@@ -29,15 +31,21 @@ from kirzl_lab.problems import (
     ScopeMissing,
     StaffOnly,
     UnknownCourse,
+    UnknownSubmission,
 )
 from kirzl_lab.service.hub import TokenOwner
 from kirzl_lab.service.sessions import Session
 from kirzl_lab.service.state import ServiceState, state_of
+from kirzl_lab.store.course_tables import Submission
 from kirzl_lab.store.members import binding_of, is_operator, may_create_courses, member_of_course, person_called
 from kirzl_lab.store.tables import Space
 
 AUTHORIZATION = re.compile(r"(?:bearer|token) +([!-~]{1,4000})", re.IGNORECASE)
 """`Bearer` (RFC 6750, 2.1) or JupyterHub's own `token`."""
+
+
+FORM_LIMIT = 16 << 20
+"""Bytes of a form: all of it is read before anything is done."""
 
 
 class Who(StrEnum):
@@ -58,9 +66,13 @@ class Who(StrEnum):
     """An assistant or instructor of the course of the address; not with the token of a server that previews."""
     INSTRUCTOR = "instructor"
     """An instructor of the course of the address; not with the token of a notebook server."""
+    TASK = "task"
+    """A grader with a token of its task, which works once; no person."""
+    OWN_WORK = "own work"
+    """Whose submission it is that the address names, and the staff of its course."""
 
 
-IN_A_COURSE = frozenset({Who.MEMBER, Who.STAFF, Who.INSTRUCTOR})
+IN_A_COURSE = frozenset({Who.MEMBER, Who.STAFF, Who.INSTRUCTOR, Who.OWN_WORK})
 NOT_FROM_A_SERVER = frozenset({Who.LECTURER, Who.INSTRUCTOR})
 """What runs in a notebook, a student's that an instructor opened for instance, may not do these things for its person."""
 WHILE_ARCHIVED: frozenset[str] = frozenset()
@@ -88,6 +100,30 @@ ACCESS: dict[str, Who] = {
     "unblock": Who.OPERATOR,
     "spaces": Who.OPERATOR,
     "audit": Who.OPERATOR,
+    "api_courses": Who.PERSON,
+    "api_assignments": Who.MEMBER,
+    "api_release": Who.MEMBER,
+    "api_put_release": Who.STAFF,
+    "api_withdraw": Who.STAFF,
+    "api_source": Who.STAFF,
+    "api_put_source": Who.STAFF,
+    "api_submit": Who.MEMBER,
+    "api_submissions": Who.STAFF,
+    "api_files": Who.OWN_WORK,
+    "api_receipt": Who.OWN_WORK,
+    "api_feedback": Who.OWN_WORK,
+    "api_put_feedback": Who.STAFF,
+    "api_withdraw_feedback": Who.STAFF,
+    "api_receipts_key": Who.ANYONE,
+    "api_grade": Who.STAFF,
+    "api_runs": Who.STAFF,
+    "api_run": Who.STAFF,
+    "api_cancel_run": Who.STAFF,
+    "api_retry_run": Who.STAFF,
+    "api_graded": Who.STAFF,
+    "api_graded_files": Who.STAFF,
+    "api_prepared": Who.TASK,
+    "api_result": Who.TASK,
     "api_gradebook": Who.STAFF,
     "api_gradebook_export": Who.STAFF,
     "api_statistics": Who.STAFF,
@@ -133,10 +169,8 @@ async def admit(request: Request, response: Response) -> None:
     who = ACCESS.get(request.scope["route"].name)
     if who is None:
         raise NotFound()
-    if who is Who.ANYONE:
-        return
-    if who is Who.MONITORING:
-        _check_metrics_token(request)
+    if who in NO_PERSON:
+        NO_PERSON[who](request)
         return
     viewer = await find_viewer(request)
     if who is Who.OPERATOR and not viewer.operator:
@@ -147,6 +181,8 @@ async def admit(request: Request, response: Response) -> None:
         await _must_be_lecturer(request, viewer)
     if who in IN_A_COURSE:
         request.state.course_place = await _find_course_place(request, viewer, who)
+        if "submission" in request.path_params:
+            request.state.submission = await _find_submission(request, viewer)
     if request.method not in ("GET", "HEAD") and viewer.by == "session":
         await _check_form(request, viewer)
 
@@ -189,6 +225,27 @@ def _check_metrics_token(request: Request) -> None:
         raise NotLoggedIn()
 
 
+def _find_task_token(request: Request) -> None:
+    """Whether it is a task's, is decided where it is used up."""
+    token = _sent_token(request)
+    if token is None:
+        raise NotLoggedIn()
+    request.state.task_token = token
+
+
+def task_token_of(request: Request) -> str:
+    """The token that a grader sent."""
+    return cast(str, request.state.task_token)
+
+
+NO_PERSON: dict[Who, Callable[[Request], None]] = {
+    Who.ANYONE: lambda _request: None,
+    Who.MONITORING: _check_metrics_token,
+    Who.TASK: _find_task_token,
+}
+"""For whom no person is looked for -> what is asked of them."""
+
+
 def viewer_of(request: Request) -> Viewer:
     """Whom `admit` let through."""
     return cast(Viewer, request.state.viewer)
@@ -197,6 +254,23 @@ def viewer_of(request: Request) -> Viewer:
 def course_place_of(request: Request) -> CoursePlace:
     """The course of the address, as `admit` found it; for routes that are in a course alone."""
     return cast(CoursePlace, request.state.course_place)
+
+
+def submission_of(request: Request) -> Submission:
+    """The submission of the address, as `admit` found it: the viewer's own, or one of the course that they run."""
+    return cast(Submission, request.state.submission)
+
+
+async def _find_submission(request: Request, viewer: Viewer) -> Submission:
+    """The submission of the address. One that is not theirs to see is none that there is."""
+    place, number = course_place_of(request), request.path_params["submission"]
+    if re.fullmatch("[1-9][0-9]{0,8}", number) is None:
+        raise UnknownSubmission()
+    async with state_of(request).reading() as database:
+        submission = await submission_in(database, place.space.id, int(number))
+    if submission is None or not (place.staff or submission.person_id == viewer.person_id):
+        raise UnknownSubmission()
+    return submission
 
 
 async def _must_be_lecturer(request: Request, viewer: Viewer) -> None:
@@ -259,6 +333,9 @@ async def _check_form(request: Request, viewer: Viewer) -> None:
     origin = request.headers.get("origin")
     ours = {urlsplit(state_of(request).settings.public_url).netloc, request.headers.get("host", "")}
     if origin is None or urlsplit(origin).netloc not in ours:
+        raise FormExpired()
+    length = request.headers.get("content-length", "0")
+    if "transfer-encoding" in request.headers or not length.isdigit() or int(length[:20]) > FORM_LIMIT:
         raise FormExpired()
     sent = (await request.form()).get("form_key")
     if not isinstance(sent, str) or not hmac.compare_digest(sent.encode(), viewer.form_key.encode()):

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Literal, cast
 
 import httpx
@@ -16,10 +17,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from kirzl_lab import metrics
 from kirzl_lab.catalog.models import Catalogue
 from kirzl_lab.courses.gradebook import gradebooks
+from kirzl_lab.courses.receipts import Signer
 from kirzl_lab.problems import LabDatabaseAway
 from kirzl_lab.service.hub import Hub
 from kirzl_lab.service.sessions import LoginCookies, TokenCache
+from kirzl_lab.service.uploads import Uploads
 from kirzl_lab.settings import MissingSettingError, Settings
+from kirzl_lab.store.blob_store import open_blobs
+from kirzl_lab.store.blobs import Blobs
 from kirzl_lab.store.database import Store
 
 DATABASE_LIMIT_S = 5.0
@@ -41,6 +46,8 @@ class Place:
     service_name: str
     metrics_token: str = ""
     """What Prometheus sends; empty: nobody reads the metrics."""
+    receipt_keys: str = field(default="", repr=False)
+    """What receipts for submissions are signed with: `receipts.Signer.from_secret` reads it."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Place":
@@ -63,6 +70,7 @@ class Place:
             hub_prefix=f"{base.rstrip('/')}/hub/",
             service_name=environment.get("JUPYTERHUB_SERVICE_NAME", "lab"),
             metrics_token=environment.get("KIRZL_LAB_METRICS_TOKEN", ""),
+            receipt_keys=environment.get("KIRZL_LAB_RECEIPT_KEYS", ""),
         )
 
     @property
@@ -88,16 +96,26 @@ class ServiceState:
         client: httpx.AsyncClient,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        blobs: Blobs | None = None,
     ) -> None:
         self.settings = settings
         self.place = place
         self.catalogue = catalogue
         self.clock = clock
         self.store = store
+        self.blobs = blobs or open_blobs(settings)
+        self.uploads = Uploads()
         self.hub = Hub(client, place.api_url, place.api_token)
         self.cookies = LoginCookies(place.api_token, place.prefix, secure=settings.public_url.startswith("https://"))
         self.tokens = TokenCache(self.hub.owner)
         self.gradebooks = gradebooks(settings.data, store.engine.url)
+
+    @cached_property
+    def signer(self) -> Signer:
+        """Signs receipts. Raises `MissingSettingError` and ValueError."""
+        if not self.place.receipt_keys:
+            raise MissingSettingError("The environment variable KIRZL_LAB_RECEIPT_KEYS is not set.")
+        return Signer.from_secret(self.place.receipt_keys, self.settings.public_url)
 
     def reading(self, limit_s: float = DATABASE_LIMIT_S) -> AbstractAsyncContextManager[AsyncSession]:
         """A session that reads; `LabDatabaseAway` when the lab database does not answer within the limit."""

@@ -55,6 +55,8 @@ VERBS = {
     Action.SPACE_CHANGED: "Space changed",
     Action.SPACE_ARCHIVED: "Space archived",
     Action.SPACE_RESTORED: "Space restored",
+    Action.SPACE_DELETED: "Space deleted",
+    Action.SPACE_ERASED: "Space erased",
     Action.INSTITUTION_ADDED: "Institution added",
     Action.INSTITUTION_RESTORED: "Institution restored",
     Action.INSTITUTION_CHANGED: "Institution changed",
@@ -62,6 +64,11 @@ VERBS = {
     Action.SERVER_STARTED: "Server started",
     Action.SERVER_STOPPED: "Server stopped",
     Action.START_REFUSED: "Start refused",
+    Action.ASSIGNMENT_RELEASED: "Assignment released",
+    Action.ASSIGNMENT_WITHDRAWN: "Assignment withdrawn",
+    Action.FEEDBACK_RELEASED: "Feedback released",
+    Action.FEEDBACK_WITHDRAWN: "Feedback withdrawn",
+    Action.GRADING_STARTED: "Grading started",
 }
 """Each verb as the filter of the page Audit names it."""
 
@@ -83,6 +90,8 @@ SENTENCES = {
     Action.SPACE_CHANGED: "The space %(space)s was changed.",
     Action.SPACE_ARCHIVED: "The space %(space)s was archived.",
     Action.SPACE_RESTORED: "The space %(space)s was restored from the archive.",
+    Action.SPACE_DELETED: "The space %(space)s was deleted; it can still be restored for a while.",
+    Action.SPACE_ERASED: "The space %(space)s was erased with everything that was handed in there.",
     Action.INSTITUTION_ADDED: "The institution %(institution)s was added.",
     Action.INSTITUTION_RESTORED: "The institution %(institution)s was restored.",
     Action.INSTITUTION_CHANGED: "The institution %(institution)s was changed.",
@@ -90,6 +99,11 @@ SENTENCES = {
     Action.SERVER_STARTED: "A server of %(person)s was started in %(space)s.",
     Action.SERVER_STOPPED: "A server of %(person)s in %(space)s was stopped.",
     Action.START_REFUSED: "%(person)s was refused a server in %(space)s.",
+    Action.ASSIGNMENT_RELEASED: "An assignment of %(space)s was released.",
+    Action.ASSIGNMENT_WITHDRAWN: "An assignment of %(space)s was withdrawn.",
+    Action.FEEDBACK_RELEASED: "Feedback for %(person)s in %(space)s was released.",
+    Action.FEEDBACK_WITHDRAWN: "Feedback for %(person)s in %(space)s was withdrawn.",
+    Action.GRADING_STARTED: "Submissions in %(space)s were sent to be graded.",
 }
 
 OPERATORS_ROSTER = {
@@ -118,6 +132,9 @@ DETAILS = {
     "issuer": "issuer",
     "dropped": "left out",
     "identities_moved": "identities moved",
+    "assignment": "assignment",
+    "again": "replaced",
+    "submission": "submission",
 }
 """Fields of an entry; others are shown under their own name."""
 

@@ -29,13 +29,20 @@ class Action(StrEnum):
     SPACE_CHANGED = "space-changed"
     SPACE_ARCHIVED = "space-archived"
     SPACE_RESTORED = "space-restored"
+    SPACE_DELETED = "space-deleted"
+    SPACE_ERASED = "space-erased"
     INSTITUTION_ADDED = "institution-added"
     INSTITUTION_RESTORED = "institution-restored"
     INSTITUTION_CHANGED = "institution-changed"
     INSTITUTION_REMOVED = "institution-removed"
+    GRADING_STARTED = "grading-started"
     SERVER_STARTED = "server-started"
     SERVER_STOPPED = "server-stopped"
     START_REFUSED = "start-refused"
+    ASSIGNMENT_RELEASED = "assignment-released"
+    ASSIGNMENT_WITHDRAWN = "assignment-withdrawn"
+    FEEDBACK_RELEASED = "feedback-released"
+    FEEDBACK_WITHDRAWN = "feedback-withdrawn"
 
 
 def record(

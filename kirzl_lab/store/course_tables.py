@@ -97,11 +97,15 @@ class GradingTask(Base):
     """See `kirzl_lab.grading.runs.State`."""
     attempt: Mapped[int] = mapped_column(default=1)
     """Counted from 1; what an older attempt reports is refused."""
-    token_hash: Mapped[str | None] = mapped_column(Line(64), unique=True)
-    """SHA-256 of the token with which this attempt fetches and reports; empty when there is none (any more)."""
+    fetch_hash: Mapped[str | None] = mapped_column(Line(64), unique=True)
+    """SHA-256 of the token with which this attempt fetches its files, once; empty when there is none (any more)."""
+    report_hash: Mapped[str | None] = mapped_column(Line(64), unique=True)
+    """The same for the token with which it reports."""
     prepared_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
     executed_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
     """What came back, with outputs. From student code: hostile."""
+    graded_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
+    """nbgrader's `autograded` folder, as finish left it: with scores in it, and with the hidden tests. For staff alone."""
     reason: Mapped[str | None] = mapped_column(Line(40))
     """Why it failed, one of `kirzl_lab.grading.runs.Reason`."""
     log: Mapped[str] = mapped_column(Line(), default="")

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kirzl_lab.catalog.models import CourseCreators, Kind, Role
@@ -54,10 +54,19 @@ async def is_operator(session: AsyncSession, person_id: int) -> bool:
 
 async def memberships(session: AsyncSession, person_id: int) -> list[Member]:
     """The spaces that a person may open, by name; archived ones are left out."""
+    return await _members(session, Membership.person_id == person_id, Space.archived_at.is_(None))
+
+
+async def courses_of(session: AsyncSession, person_id: int) -> list[Member]:
+    """The courses that a person is in, by name, archived ones as well."""
+    return await _members(session, Membership.person_id == person_id, Space.kind == Kind.COURSE)
+
+
+async def _members(session: AsyncSession, *conditions: ColumnElement[bool]) -> list[Member]:
     query = (
         select(Space, Membership.role, Membership.section)
         .join(Membership, Membership.space_id == Space.id)
-        .where(Membership.person_id == person_id, Space.archived_at.is_(None))
+        .where(*conditions)
         .order_by(Space.name)
     )
     strongest: dict[int, Member] = {}

@@ -35,6 +35,7 @@ __all__ = [
     "PersonLine",
     "SpaceLine",
     "audit_page",
+    "page_of",
     "person_line",
     "persons_page",
     "spaces_page",
@@ -87,7 +88,7 @@ async def persons_page(
         query = query.where(Person.identities.any(Identity.institution_name == institution))
     if blocked is not None:
         query = query.where(_is_set(Person.blocked_at, blocked))
-    found = await _page(session, query, page, per_page, (search, institution))
+    found = await page_of(session, query, page, per_page, (search, institution))
     persons = [person for (person,) in found.items]
     return Page(await person_lines(session, persons), found.page, per_page, found.total)
 
@@ -116,7 +117,7 @@ async def spaces_page(
         query = query.where(Space.kind == kind)
     if archived is not None:
         query = query.where(_is_set(Space.archived_at, archived))
-    found = await _page(session, query, page, per_page, (search,))
+    found = await page_of(session, query, page, per_page, (search,))
     spaces = [space for (space,) in found.items]
     return Page(await space_lines(session, spaces), found.page, per_page, found.total)
 
@@ -153,7 +154,7 @@ async def audit_page(
         query = query.where(AuditEntry.at >= since)
     if until is not None:
         query = query.where(AuditEntry.at < until)
-    found = await _page(session, query, page, per_page, wanted.values())
+    found = await page_of(session, query, page, per_page, wanted.values())
     lines = tuple(
         AuditLine(
             id=entry.id,
@@ -175,7 +176,7 @@ def _is_set(column: InstrumentedAttribute[datetime | None], wanted: bool) -> Col
     return column.is_not(None) if wanted else column.is_(None)
 
 
-async def _page(
+async def page_of(
     session: AsyncSession, query: Select[*tuple[Any, ...]], page: int, per_page: int, inputs: Iterable[str | None]
 ) -> Page[Sequence[Any]]:
     """The rows of one page. What no text in the database can equal finds nothing, on both databases."""

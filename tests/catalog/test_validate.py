@@ -23,7 +23,7 @@ WRONG = [
     ("course.yaml", "term: 2026/27 winter", "term: " + "x" * 501, 4, f"found “{'x' * 59}…”, expected at most 500 characters"),
     ("course.yaml", "term: 2026/27 winter\n", "", 1, "found no term, expected the key term (the term in which it runs, for example 2026/27 winter)"),
     ("course.yaml", "term: 2026", "tern: 2026", 4, "found the key tern, expected the key term"),
-    ("course.yaml", "storage_gib: 5", "storage: 5", 10, "found the key storage, expected one of title, description, term, timezone, starts, ends, image, sizes, default_size, storage_gib, network_reach, idle_hours (did you mean storage_gib?)"),
+    ("course.yaml", "storage_gib: 5", "storage: 5", 10, "found the key storage, expected one of title, description, term, timezone, starts, ends, image, sizes, default_size, storage_gib, network_reach, idle_hours, max_submission_mib, max_submission_files (did you mean storage_gib?)"),
     ("course.yaml", "storage_gib: 5", "storage_gib: '5'", 10, "found “5”, expected a whole number from 1 to 10000"),
     ("course.yaml", "storage_gib: 5", "storage_gib: 5.5", 10, "found 5.5, expected a whole number from 1 to 10000"),
     ("course.yaml", "storage_gib: 5", "storage_gib: 10001", 10, "found 10001, expected a whole number from 1 to 10000"),
@@ -57,7 +57,7 @@ WRONG = [
     ("lab.yaml", "help@uni.example", "me", 2, "found “me”, expected an e-mail address, for example lab-help@uni.example"),
     ("lab.yaml", "contact: help@uni.example", "contact: help@uni.example\nsession_hours: 200", 3, "found 200, expected a whole number from 1 to 168"),
     ("lab.yaml", "    value: operator@uni.example\n", "", 4, "found no value in operators.1, expected the key value ("),
-    ("lab.yaml", "operators:", "operator:", 3, "found the key operator, expected one of title, contact, session_hours, operators, package_mirrors, grace_minutes (did you mean operators?)"),
+    ("lab.yaml", "operators:", "operator:", 3, "found the key operator, expected one of title, contact, session_hours, operators, package_mirrors, course_creators, grace_minutes (did you mean operators?)"),
     ("institutions.yaml", "demo: true", "demo: yes", 12, "found “yes”, expected true or false"),
     ("institutions.yaml", "[firm.example]", "[firm]", 11, "found “firm”, expected a domain in lower case, for example uni.example"),
     ("institutions.yaml", "[firm.example]", "[firm.example]\n    algorithm: HS256", 12, "found “HS256”, expected one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA (did you mean "),
@@ -104,9 +104,9 @@ def test_a_file_that_is_a_list_or_a_text(site: Site) -> None:
 
     assert site.told() == [
         "courses/ml-101/course.yaml:1: found “just words”, expected a mapping with title, description, term, timezone, "
-        "starts, ends, image, sizes, default_size, storage_gib, network_reach, idle_hours",
+        "starts, ends, image, sizes, default_size, storage_gib, network_reach, idle_hours, max_submission_mib, max_submission_files",
         "hub_config/lab.yaml:2: found a list, expected a mapping with title, contact, session_hours, operators, "
-        "package_mirrors, grace_minutes",
+        "package_mirrors, course_creators, grace_minutes",
     ]
 
 

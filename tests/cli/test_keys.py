@@ -7,7 +7,7 @@ import pytest
 from kirzl_lab.cli.keys import WHOLE, keys_in
 from kirzl_lab.cli.state import Folder
 
-NAMES = ("crypt_key", "cookie_secret", "proxy_token", "service_token")
+NAMES = ("crypt_key", "cookie_secret", "proxy_token", "service_token", "metrics_token", "receipt_keys")
 
 
 def test_made_once(folder: Folder) -> None:
@@ -16,8 +16,9 @@ def test_made_once(folder: Folder) -> None:
 
 def test_each_is_its_own(folder: Folder) -> None:
     keys = keys_in(folder.secrets)
-    found = {keys.crypt_key, keys.proxy_token, keys.service_token, keys.cookie_secret_file.read_text()}
-    assert len(found) == 4
+    made = (keys.crypt_key, keys.proxy_token, keys.service_token, keys.metrics_token, keys.receipt_keys)
+    found = {*made, keys.cookie_secret_file.read_text()}
+    assert len(found) == 6
     assert all(WHOLE.fullmatch(key) for key in found)
 
 

@@ -45,7 +45,13 @@ def test_every_part_reads_the_same_settings(parts: dict[str, Part], options: Opt
 
 
 def test_no_secret_is_an_argument(parts: dict[str, Part], keys: Keys) -> None:
-    secrets = (keys.crypt_key, keys.proxy_token, keys.service_token, keys.cookie_secret_file.read_text())
+    secrets = (
+        keys.crypt_key,
+        keys.proxy_token,
+        keys.service_token,
+        keys.receipt_keys,
+        keys.cookie_secret_file.read_text(),
+    )
     for part in parts.values():
         assert not any(secret in word for secret in secrets for word in part.argv)
 
@@ -54,7 +60,7 @@ def test_each_part_is_told_only_its_own_secrets(parts: dict[str, Part], keys: Ke
     told = {
         name: {
             key
-            for key in ("crypt_key", "proxy_token", "service_token")
+            for key in ("crypt_key", "proxy_token", "service_token", "receipt_keys")
             if getattr(keys, key) in part.environment.values()
         }
         for name, part in parts.items()
@@ -63,7 +69,7 @@ def test_each_part_is_told_only_its_own_secrets(parts: dict[str, Part], keys: Ke
         "prepare": set(),
         "proxy": {"proxy_token"},
         "hub": {"crypt_key", "proxy_token", "service_token"},
-        "service": {"service_token"},
+        "service": {"service_token", "receipt_keys"},
         "demo": set(),
     }
 

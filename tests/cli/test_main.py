@@ -50,7 +50,7 @@ def course(tmp_path: Path) -> Path:
 
 # -- help --------------------------------------------------------------------------------------------------------
 
-COMMANDS = (["up"], ["down"], ["status"], ["doctor"], ["catalog", "check"], ["catalog", "apply"])
+COMMANDS = (["up"], ["down"], ["status"], ["doctor"], ["catalog", "check"], ["catalog", "apply"], ["receipt", "verify"])
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -18,7 +18,20 @@ from kirzl_lab.service.state import Place, ServiceState
 from kirzl_lab.settings import Settings
 from kirzl_lab.store.database import Store
 from tests.service.fake_hub import API, OWN_TOKEN, FakeHub
-from tests.service.sample import BLOCKED, CATALOGUE, NOW, OPERATOR, STRANGER, STUDENT, fill
+from tests.service.sample import (
+    ASSISTANT,
+    BLOCKED,
+    CATALOGUE,
+    COLLEAGUE,
+    INSTRUCTOR,
+    NOW,
+    OPERATOR,
+    OUTSIDER,
+    STRANGER,
+    STUDENT,
+    fill,
+    fill_courses,
+)
 
 METRICS_TOKEN = "token-for-metrics"
 PLACE = Place(
@@ -29,8 +42,11 @@ PLACE = Place(
     hub_prefix="/hub/",
     service_name="lab",
     metrics_token=METRICS_TOKEN,
+    receipt_keys="5a" * 32,
 )
 URL = "http://lab.test"
+EVERYBODY = (OPERATOR, STUDENT, BLOCKED, STRANGER, INSTRUCTOR, ASSISTANT, COLLEAGUE, OUTSIDER)
+"""Who has a token of the hub; the last four are known to the lab where the courses have their people."""
 PAGE = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
 
 
@@ -120,7 +136,7 @@ def open_service(tmp_path: Path) -> Callable[[Store], AbstractAsyncContextManage
         app = app_for(PLACE, state)
         async with app.router.lifespan_context(app):
             service = Service(app, store, hub, time)
-            for who in (OPERATOR, STUDENT, BLOCKED, STRANGER):
+            for who in EVERYBODY:
                 service.tokens[who] = hub.give_token(who, f"token-{who}")
             yield service
 
@@ -140,6 +156,34 @@ def filled_template(sqlite_template: Path, tmp_path_factory: pytest.TempPathFact
 
     asyncio.run(write())
     return file
+
+
+@pytest.fixture(scope="session")
+def courses_template(filled_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `filled_template`, with people of every role in the courses."""
+    file = tmp_path_factory.mktemp("courses") / "lab.sqlite"
+    shutil.copyfile(filled_template, file)
+
+    async def write() -> None:
+        store = Store(f"sqlite+aiosqlite:///{file}")
+        await fill_courses(store)
+        await store.close()
+
+    asyncio.run(write())
+    return file
+
+
+@pytest.fixture
+async def in_course(
+    courses_template: Path, tmp_path: Path, open_service: Callable[[Store], AbstractAsyncContextManager[Service]]
+) -> AsyncIterator[Service]:
+    """The application on SQLite, with people of every role in the courses."""
+    file = tmp_path / "lab.sqlite"
+    shutil.copyfile(courses_template, file)
+    store = Store(f"sqlite+aiosqlite:///{file}")
+    async with open_service(store) as running:
+        yield running
+    await store.close()
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from kirzl_lab.store.tables import Identity, Membership, Person, RosterEntry, Se
 
 NOW = datetime(2026, 11, 24, 8, 30, tzinfo=UTC)
 OPERATOR, STUDENT, BLOCKED, STRANGER = "jo-9x4d", "amira-k7f2", "mallory-0q1z", "nobody-known"
+INSTRUCTOR, ASSISTANT, COLLEAGUE, OUTSIDER = "ines-3w8r", "kim-5t2v", "noor-6b1c", "lea-8d4s"
+"""Who runs ml-101, who helps there, a student beside `STUDENT`, and who runs dl-201 alone."""
 ISSUERS = {"uni": "https://login.uni.example", "uas": "https://id.uas.example/realms/main"}
 
 CATALOGUE = Catalogue.model_validate(
@@ -179,6 +181,49 @@ async def _log_in(session: AsyncSession, login: Login, at: datetime) -> None:
             audit.record(
                 session, at=at, actor=login.hub_name, action=bound, space_id=row.space_id, detail=detail, **what
             )
+
+
+COURSE_PEOPLE = (
+    (Login(INSTRUCTOR, "Ines Jurić", "uni", "s-11", {"email": ["ines@uni.example"]}), "ml-101", Role.INSTRUCTOR),
+    (Login(ASSISTANT, "Kim Nguyen", "uas", "s-12", {"email": ["kim@uas.example"]}), "ml-101", Role.ASSISTANT),
+    (Login(COLLEAGUE, "Noor van der Berg", "uas", "s-13", {"email": ["noor@uas.example"]}), "ml-101", Role.STUDENT),
+    (Login(OUTSIDER, "Lea Ostermann", "uni", "s-14", {"email": ["lea@uni.example"]}), "dl-201", Role.INSTRUCTOR),
+)
+
+
+async def fill_courses(store: Store) -> None:
+    """Let people of each role into the courses, each with a server for every purpose there; `STUDENT` has one in both."""
+    async with store.writing() as session:
+        student = (await session.scalars(select(Person).where(Person.hub_name == STUDENT))).one()
+        space = (await session.scalars(select(Space).where(Space.name == "dl-201"))).one()
+        session.add(_binding(student, space, "dl-201", "work"))
+    for number, (login, course, role) in enumerate(COURSE_PEOPLE):
+        async with store.writing() as session:
+            at = NOW - timedelta(days=25, minutes=number)
+            space = (await session.scalars(select(Space).where(Space.name == course))).one()
+            promised = RosterEntry.space_id == space.id, RosterEntry.value == login.claims["email"][0]
+            if (await session.scalars(select(RosterEntry).where(*promised))).one_or_none() is None:
+                session.add(
+                    RosterEntry(
+                        space_id=space.id,
+                        institution_name=login.institution,
+                        claim="email",
+                        value=login.claims["email"][0],
+                        role=role,
+                        created_at=at,
+                    )
+                )
+                await session.flush()
+            await _log_in(session, login, at)
+            person = (await session.scalars(select(Person).where(Person.hub_name == login.hub_name))).one()
+            for purpose, server_name in (("work", course), ("preview", f"{course}-preview")):
+                session.add(_binding(person, space, server_name, purpose))
+
+
+def _binding(person: Person, space: Space, server_name: str, purpose: str) -> ServerBinding:
+    return ServerBinding(
+        person_id=person.id, server_name=server_name, space_id=space.id, purpose=purpose, created_at=NOW
+    )
 
 
 NAMES = [

@@ -105,6 +105,13 @@ PROGRAMS = (
         copies={"kustomize": "kustomize"},
     ),
     Program(
+        "versitygw",  # an S3 server, for tests
+        "github.com/versity/versitygw",
+        {"versitygw": "github.com/versity/versitygw/cmd/versitygw"},
+        expected=90,
+        version_flags=("main.Version={version}",),
+    ),
+    Program(
         "containerd",
         CONTAINERD,
         {name: f"{CONTAINERD}/cmd/{name}" for name in ("containerd", "containerd-shim-runc-v2", "ctr")},
