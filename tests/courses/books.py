@@ -74,8 +74,11 @@ def assignment(number: int) -> str:
     return f"ps{number}"
 
 
-def fill(url: str, book: BookMade) -> None:
-    """Write the book into the empty gradebook at `url`, as nbgrader does: `add_submission` mirrors an assignment."""
+def fill(url: str, book: BookMade, names: Sequence[str] = ()) -> None:
+    """Write the book into the empty gradebook at `url`, as nbgrader does: `add_submission` mirrors an assignment.
+
+    Students are called `names`, or by their number.
+    """
     with Gradebook(url, COURSE) as gradebook:
         for number, notebooks in enumerate(book.assignments):
             name = assignment(number)
@@ -90,11 +93,12 @@ def fill(url: str, book: BookMade) -> None:
                         kind(name=f"cell{place}", notebook=notebook, max_score=cell.max_score, cell_type=cell_type)
                     )
         for number, works in enumerate(book.work):
-            gradebook.db.add(Student(id=student(number)))
+            who = names[number] if names else student(number)
+            gradebook.db.add(Student(id=who))
             gradebook.db.commit()
             for at, work in enumerate(works):
                 if work is not None:
-                    _submit(gradebook, student(number), at, work)
+                    _submit(gradebook, who, at, work)
         gradebook.db.commit()
 
 
