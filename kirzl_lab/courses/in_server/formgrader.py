@@ -62,15 +62,16 @@ class First(JupyterHandler):
         self.formgrader = formgrader
 
     @authenticated
-    async def prepare(self) -> None:
-        """Load it, whatever the method."""
-        await super().prepare()
+    async def get(self) -> None:
+        """Load it."""
         try:
             await self.formgrader.load()
         except Exception as error:
             self.log.exception("Formgrader cannot be loaded")
             raise HTTPError(503, "Formgrader cannot be loaded: the server's log says why") from error
         self.redirect(self.request.uri or "", status=307)
+
+    post = put = delete = get
 
 
 class LongAction(JupyterHandler):
