@@ -29,6 +29,24 @@ class Image:
 
 INSIDE_SERVERS = (
     "kirzl_lab/__init__.py",
+    "kirzl_lab/courses/__init__.py",
+    "kirzl_lab/courses/in_server/__init__.py",
+    "kirzl_lab/courses/in_server/collecting.py",
+    "kirzl_lab/courses/in_server/configuration.py",
+    "kirzl_lab/courses/in_server/exchange.py",
+    "kirzl_lab/courses/in_server/extension.py",
+    "kirzl_lab/courses/in_server/fetching.py",
+    "kirzl_lab/courses/in_server/formgrader.py",
+    "kirzl_lab/courses/in_server/front_ends.py",
+    "kirzl_lab/courses/in_server/gradebook.py",
+    "kirzl_lab/courses/in_server/handlers.py",
+    "kirzl_lab/courses/in_server/listing.py",
+    "kirzl_lab/courses/in_server/plugin.py",
+    "kirzl_lab/courses/in_server/releasing.py",
+    "kirzl_lab/courses/in_server/service.py",
+    "kirzl_lab/courses/in_server/submitting.py",
+    "kirzl_lab/courses/in_server/sync.py",
+    "kirzl_lab/courses/in_server/validating.py",
     "kirzl_lab/logs.py",
     "kirzl_lab/spawning/__init__.py",
     "kirzl_lab/spawning/activity.py",
@@ -37,6 +55,10 @@ INSIDE_SERVERS = (
     "kirzl_lab/spawning/jupyter",
     "kirzl_lab/spawning/server.py",
     "kirzl_lab/spawning/server_extension.py",
+    "kirzl_lab/store/__init__.py",
+    "kirzl_lab/store/archive_reading.py",
+    "kirzl_lab/store/archive_rules.py",
+    "kirzl_lab/store/archives.py",
 )
 """The part of the lab that runs inside people's servers. It needs nothing of the rest (`tests/images/test_plan.py`)."""
 
