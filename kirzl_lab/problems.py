@@ -424,6 +424,67 @@ class UnknownTask(Problem):
     sentence = "This grading task is over, or another attempt has taken its place: what comes now is not used."
 
 
+class FileManaged(Problem):
+    slug, status = "file-managed", 409
+    sentence = "“%(course)s” is described by the file %(file)s: change it there."
+
+
+class CourseNameRefused(Problem):
+    slug, status = "course-name-refused", 422
+    sentence = "A course cannot be called “%(name)s”: take at most 24 characters of a to z, 0 to 9 and single hyphens, with a letter first and no hyphen at the end."
+
+
+class CourseNameTaken(Problem):
+    slug, status = "course-name-taken", 409
+    sentence = (
+        "There is, or was, a space called “%(name)s” already: choose another name, for example with the year in it."
+    )
+
+
+class CourseRefused(Problem):
+    slug, status = "course-refused", 422
+    sentence = "The course cannot be like that (%(found)s): correct it and send it again."
+
+
+class NotArchived(Problem):
+    slug, status = "not-archived", 409
+    sentence = "“%(course)s” is still in use: archive it first."
+
+
+class CourseDeleted(Problem):
+    slug, status = "course-deleted", 409
+    sentence = "“%(course)s” was deleted and cannot be restored any more."
+
+
+class RosterChanged(Problem):
+    slug, status = "roster-changed", 409
+    sentence = (
+        "Somebody else has changed the roster since this preview: upload the file again to see what it would do now."
+    )
+
+
+class RosterRefused(Problem):
+    slug, status = "roster-refused", 422
+    sentence = (
+        "Nothing was changed, because %(count)s lines of the file cannot be used, line %(line)s first: %(reason)s."
+    )
+
+
+class UnknownRosterRow(Problem):
+    slug, status = "unknown-roster-row", 404
+    sentence = "This row is not on the roster any more: open the roster again."
+
+
+class LastInstructor(Problem):
+    slug, status = "last-instructor", 409
+    sentence = "Nobody would be left who instructs this course and has logged in, so nothing was changed: add another instructor first."
+
+
+class TooLarge(Problem):
+    slug, status = "too-large", 413
+    sentence = "This is too large: at most %(limit)s can be sent here."
+
+
 # -- grading -------------------------------------------------------------------------------------------------------
 # Each has besides its sentence the field `log`: the end of what the step wrote, for the people who run the course.
 
@@ -458,3 +519,8 @@ class GradebookAway(Problem):
 class GradingBroke(Problem):
     slug, status = "grading-broke", 500
     sentence = "Grading stopped before it was done, which loses nothing: grade this submission again."
+
+
+class NotGraded(Problem):
+    slug, status = "not-graded", 404
+    sentence = "This submission has not been graded yet: start a grading run first."

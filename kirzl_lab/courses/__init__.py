@@ -1,1 +1,4 @@
-"""Teaching: rosters, the exchange of assignments, and the gradebook."""
+"""Teaching: course life, rosters, the exchange of assignments and submissions, the gradebook.
+
+Files are nbgrader's, and so is the gradebook; what stands around them is ours.
+"""

@@ -13,10 +13,10 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kirzl_lab.catalog.models import CourseFile
-from kirzl_lab.store.archives import Limits, Manifest
 from kirzl_lab.courses.receipts import Signer
 from kirzl_lab.problems import AlreadyReleased, KeyUsed, NoFeedback, NotReleased, UnknownAssignment
 from kirzl_lab.store import audit
+from kirzl_lab.store.archives import Limits, Manifest
 from kirzl_lab.store.blob_rows import need
 from kirzl_lab.store.blobs import Blob, Blobs, Draft
 from kirzl_lab.store.course_tables import Assignment, Submission

@@ -5,7 +5,7 @@ claim; once bound it never moves to another person, whoever asserts the claim la
 the same moment, one gets it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, or_, select, update
@@ -52,6 +52,45 @@ async def bind_waiting(session: AsyncSession, person_id: int, now: datetime) -> 
     for identity, person in await _identities(session, person_id):
         bound += await bind(session, person, identity.institution_name, identity.claims, now)
     return bound
+
+
+async def bind_space(session: AsyncSession, space_id: int, now: datetime) -> int:
+    """Bind the rows of a space that wait for somebody who has logged in already; returns how many.
+
+    What was asserted at that person's last login counts, as in `bind_waiting`. Of two whom one row fits, the one who
+    came first gets it, and the other goes to the audit. People who are blocked get nothing.
+    """
+    query = select(RosterEntry).where(
+        RosterEntry.space_id == space_id, RosterEntry.bound_person_id.is_(None), RosterEntry.removed_at.is_(None)
+    )
+    rows = {(row.institution_name, row.claim, row.value): row for row in await session.scalars(query)}
+    if not rows:
+        return 0
+    bound = 0
+    for identity, person in await _identities_of(session, {institution for institution, _, _ in rows}):
+        for claim, values in identity.claims.items():
+            for row in filter(None, (rows.get((identity.institution_name, claim, value)) for value in values)):
+                if row.bound_person_id is None and await _take(session, row, person, now):
+                    bound += 1
+                elif row.bound_person_id != person.id:
+                    await _conflict(session, row, person, now)
+    return bound
+
+
+async def _identities_of(session: AsyncSession, institutions: Collection[str]) -> Sequence[tuple[Identity, Person]]:
+    query = (
+        select(Identity, Person)
+        .join(Person, Person.id == Identity.person_id)
+        .join(InstitutionRow, InstitutionRow.name == Identity.institution_name)
+        .where(
+            Identity.institution_name.in_(institutions),
+            Person.blocked_at.is_(None),
+            InstitutionRow.removed_at.is_(None),
+            InstitutionRow.issuer == Identity.issuer,
+        )
+        .order_by(Identity.id)
+    )
+    return (await session.execute(query)).all()
 
 
 async def _identities(session: AsyncSession, person_id: int) -> Sequence[tuple[Identity, Person]]:

@@ -23,7 +23,17 @@ GERMAN = CATALOGUES / "de" / "LC_MESSAGES" / "messages.po"
 TABLES: dict[str, tuple[str, ...]] = {
     "store/archive_rules.py": ("SENTENCES",),
     "hub/spaces.py": ("ROLE_TITLES", "sentences", "words"),
-    "service/words.py": ("ROLES", "KINDS", "VERBS", "SENTENCES", "OPERATORS_ROSTER", "DETAILS", "ACTORS", "UNKNOWN"),
+    "service/words.py": (
+        "ROLES",
+        "KINDS",
+        "STATES",
+        "VERBS",
+        "SENTENCES",
+        "OPERATORS_ROSTER",
+        "DETAILS",
+        "ACTORS",
+        "UNKNOWN",
+    ),
     "spawning/gpu.py": ("NO_GPU", "NO_SLICE", "NO_WHOLE", "ALL_TAKEN"),
     "spawning/last_words.py": ("IDLE_HOURS", "IDLE_MINUTES"),
     "spawning/cluster_start.py": ("PLACE", "VOLUME", "IMAGE", "STARTING", "ANSWERS"),

@@ -12,6 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from kirzl_lab.catalog.models import Kind, Role
+from kirzl_lab.courses.gradebook_table import State
 from kirzl_lab.look.i18n import Words
 from kirzl_lab.service.pages import with_query
 from kirzl_lab.store.audit import Action
@@ -27,6 +28,14 @@ ROLES = {
 }
 
 KINDS = {Kind.COURSE: "Course", Kind.SANDBOX: "Sandbox", Kind.RESEARCH: "Research"}
+
+STATES = {
+    State.MISSING: "missing",
+    State.SUBMITTED: "handed in, not graded",
+    State.NEEDS_MANUAL_GRADE: "to be graded by hand",
+    State.GRADED: "graded",
+}
+"""How far a student's work on an assignment has come."""
 
 VERBS = {
     Action.PERSON_CREATED: "First login",
@@ -46,6 +55,8 @@ VERBS = {
     Action.SPACE_CHANGED: "Space changed",
     Action.SPACE_ARCHIVED: "Space archived",
     Action.SPACE_RESTORED: "Space restored",
+    Action.SPACE_DELETED: "Space deleted",
+    Action.SPACE_ERASED: "Space erased",
     Action.INSTITUTION_ADDED: "Institution added",
     Action.INSTITUTION_RESTORED: "Institution restored",
     Action.INSTITUTION_CHANGED: "Institution changed",
@@ -57,6 +68,7 @@ VERBS = {
     Action.ASSIGNMENT_WITHDRAWN: "Assignment withdrawn",
     Action.FEEDBACK_RELEASED: "Feedback released",
     Action.FEEDBACK_WITHDRAWN: "Feedback withdrawn",
+    Action.GRADING_STARTED: "Grading started",
 }
 """Each verb as the filter of the page Audit names it."""
 
@@ -78,6 +90,8 @@ SENTENCES = {
     Action.SPACE_CHANGED: "The space %(space)s was changed.",
     Action.SPACE_ARCHIVED: "The space %(space)s was archived.",
     Action.SPACE_RESTORED: "The space %(space)s was restored from the archive.",
+    Action.SPACE_DELETED: "The space %(space)s was deleted; it can still be restored for a while.",
+    Action.SPACE_ERASED: "The space %(space)s was erased with everything that was handed in there.",
     Action.INSTITUTION_ADDED: "The institution %(institution)s was added.",
     Action.INSTITUTION_RESTORED: "The institution %(institution)s was restored.",
     Action.INSTITUTION_CHANGED: "The institution %(institution)s was changed.",
@@ -89,6 +103,7 @@ SENTENCES = {
     Action.ASSIGNMENT_WITHDRAWN: "An assignment of %(space)s was withdrawn.",
     Action.FEEDBACK_RELEASED: "Feedback for %(person)s in %(space)s was released.",
     Action.FEEDBACK_WITHDRAWN: "Feedback for %(person)s in %(space)s was withdrawn.",
+    Action.GRADING_STARTED: "Submissions in %(space)s were sent to be graded.",
 }
 
 OPERATORS_ROSTER = {

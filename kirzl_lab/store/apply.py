@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kirzl_lab.catalog.models import Catalogue
@@ -18,15 +18,15 @@ from kirzl_lab.store.difference import (
     Change,
     InstitutionFacts,
     InstitutionSteps,
-    KnownRow,
     RosterSteps,
     SpaceFacts,
     institution_steps,
     roster_steps,
     space_changes,
 )
+from kirzl_lab.store.known_rosters import known_rosters, lock_rosters
 from kirzl_lab.store.steps import write_audit, write_institutions, write_roster, write_spaces
-from kirzl_lab.store.tables import Identity, InstitutionRow, Membership, RosterEntry, Space
+from kirzl_lab.store.tables import Identity, InstitutionRow, Space
 from kirzl_lab.store.wanted import Wanted, wanted_by
 
 __all__ = ["Change", "apply"]
@@ -48,9 +48,7 @@ async def apply(
         async with store.reading() as session:
             return (await _plan(session, wanted)).changes
     async with store.writing() as session:
-        if store.engine.dialect.name == "postgresql":
-            # Logins that bind rows wait until we are done, and we until they are: roles and bindings meet in order.
-            await session.execute(text("LOCK TABLE roster_rows IN EXCLUSIVE MODE"))
+        await lock_rosters(session)
         plan = await _plan(session, wanted)
         await write_institutions(session, plan.institutions, now)
         spaces = await write_spaces(session, plan.spaces, wanted.spaces, now)
@@ -74,7 +72,7 @@ class _Plan:
 
 async def _plan(session: AsyncSession, wanted: Wanted) -> _Plan:
     spaces = await _known_spaces(session, wanted)
-    rosters = await _known_rosters(session)
+    rosters = await known_rosters(session)
     return _Plan(
         institutions=institution_steps(
             await _known_institutions(session), wanted.institutions, await _identity_groups(session)
@@ -112,38 +110,3 @@ async def _known_spaces(session: AsyncSession, wanted: Wanted) -> dict[str, Spac
                 reason=f"there is a {row.kind} called {row.name} already that no file describes: rename the course"
             )
     return known
-
-
-async def _known_rosters(session: AsyncSession) -> dict[str | None, list[KnownRow]]:
-    query = (
-        select(
-            Space.name,
-            RosterEntry.id,
-            RosterEntry.institution_name,
-            RosterEntry.claim,
-            RosterEntry.value,
-            RosterEntry.role,
-            RosterEntry.section,
-            RosterEntry.removed_at,
-            RosterEntry.bound_person_id,
-            Membership.role,
-            Membership.section,
-        )
-        .outerjoin(Space, Space.id == RosterEntry.space_id)
-        .outerjoin(Membership, Membership.roster_row_id == RosterEntry.id)
-        .order_by(RosterEntry.id)
-    )
-    rosters: dict[str | None, list[KnownRow]] = {}
-    for space, id_, institution, claim, value, role, section, removed_at, person_id, *member in await session.execute(
-        query
-    ):
-        row = KnownRow(
-            id=id_,
-            promise=(institution, claim, value),
-            place=(role, section),
-            removed=removed_at is not None,
-            person_id=person_id,
-            membership=None if member[0] is None else (member[0], member[1]),
-        )
-        rosters.setdefault(space, []).append(row)
-    return rosters

@@ -128,13 +128,13 @@ async def write_roster(session: AsyncSession, steps: RosterSteps, spaces: Mappin
 
 
 async def write_audit(
-    session: AsyncSession, changes: Iterable[Change], spaces: Mapping[str, int], now: datetime
+    session: AsyncSession, changes: Iterable[Change], spaces: Mapping[str, int], now: datetime, actor: str = ACTOR
 ) -> None:
-    """Remember every change in the audit."""
+    """Remember in the audit every change that `actor` made."""
     entries = [
         {
             "at": now,
-            "actor": ACTOR,
+            "actor": actor,
             "action": change.action.value,
             "person_id": change.person_id,
             "space_id": spaces[change.space] if change.space else None,

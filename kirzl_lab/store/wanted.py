@@ -77,7 +77,7 @@ def _refuse_contradictions(wanted: Wanted) -> None:
             )
         _refuse_unstorable(f"the institution {name}", (facts.issuer or "", facts.title_de, facts.title_en))
     for name, space in wanted.spaces.items():
-        _refuse_unstorable(f"the course {name}", _texts(space.spec))
+        _refuse_unstorable(f"the course {name}", texts_of(space.spec))
     for space_name, roster in wanted.rosters.items():
         where = f"the roster of {space_name}" if space_name else "operators"
         for promise, (_, section) in roster.items():
@@ -86,12 +86,13 @@ def _refuse_contradictions(wanted: Wanted) -> None:
             _refuse_unstorable(where, (*promise, section))
 
 
-def _texts(value: object) -> Iterator[str]:
+def texts_of(value: object) -> Iterator[str]:
+    """Every text in a value of JSON, names of fields left out."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
         for part in value.values() if isinstance(value, dict) else value:
-            yield from _texts(part)
+            yield from texts_of(part)
 
 
 def _refuse_unstorable(where: str, texts: Iterable[str]) -> None:

@@ -169,4 +169,3 @@ def _told(row: Any, *names: str) -> dict[str, Any]:
 async def always() -> bool:
     """It is still wanted."""
     return True
-

@@ -23,7 +23,9 @@ CELL_S = 4
 RIGHT = {"square": "def square(x):\n    return x * x", "plot": "plot = 1", "why": "Since it is so."}
 RIGHT2 = {"total": "def total():\n    return sum(map(int, open('numbers.txt')))"}
 VISIBLE_ONLY = {"square": "def square(x):\n    return 2 * x if x > 0 else 0"}
-NOISY = {"square": "import sys\nprint('x' * 10, file=sys.stderr)\ndef square(x):\n    print(x, file=sys.stderr); return x * x"}
+NOISY = {
+    "square": "import sys\nprint('x' * 10, file=sys.stderr)\ndef square(x):\n    print(x, file=sys.stderr); return x * x"
+}
 ENDLESS = {"square": "def square(x):\n    while x < 0: pass\n    return x * x"}
 DEADLY = {"square": "def square(x):\n    import os\n    os._exit(3)"}
 CHEATING = {
@@ -53,7 +55,9 @@ def hand_in_everything(course: Course) -> dict[str, Any]:
         "late-and-wrong": {"problem1": answered(one("problem1"), **VISIBLE_ONLY), "other": two("problem2")},
     }
     points = work["cheating"]["problem1"].cells
-    next(one for one in points if one.metadata.get("nbgrader", {}).get("grade_id") == "test_square").metadata.nbgrader.points = 99
+    next(
+        one for one in points if one.metadata.get("nbgrader", {}).get("grade_id") == "test_square"
+    ).metadata.nbgrader.points = 99
     points.append(cell("code", "pass", "test_square", 3, grade=True, locked=True))  # the same once more
     times = {student: LATE if student.startswith("late") else EARLY for student in work}
     for student, notebooks in work.items():
@@ -79,7 +83,15 @@ def grade_by_hand(course: Course) -> None:
 
 def nbgrader_autograde(course: Course) -> int:
     """nbgrader's own command over everything; its status."""
-    command = [sys.executable, "-m", "nbgrader", "autograde", ASSIGNMENT, "--force", f"--CourseDirectory.course_id={COURSE}"]
+    command = [
+        sys.executable,
+        "-m",
+        "nbgrader",
+        "autograde",
+        ASSIGNMENT,
+        "--force",
+        f"--CourseDirectory.course_id={COURSE}",
+    ]
     command += [f"--Execute.timeout={CELL_S}", *(f"--{name}={value}" for name, value in OPTIONS.items())]
     return subprocess.run(command, cwd=course.root, env=os.environ, capture_output=True, check=False).returncode
 

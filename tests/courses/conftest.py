@@ -1,0 +1,72 @@
+"""A lab for the tests of courses: two institutions, people who have logged in, one course that the page made."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from kirzl_lab.catalog.models import CourseFile
+from kirzl_lab.courses import life
+from kirzl_lab.store.database import Store
+from kirzl_lab.store.tables import Identity, InstitutionRow, Person
+
+NOW = datetime(2026, 10, 12, 8, 0, tzinfo=UTC)
+SIZES = ("cpu-small", "cpu-medium")
+LECTURER, STUDENT, BLOCKED, NAMELESS = "ada-1111", "ben-2222", "cleo-3333", "dan-4444"
+
+
+def course_file(**changes: object) -> CourseFile:
+    """A course file."""
+    given: dict[str, object] = {
+        "title": {"de": "Statistik", "en": "Statistics"},
+        "term": "2026/27 winter",
+        "starts": "2026-10-12",
+        "ends": "2027-02-05",
+        "sizes": ["cpu-small"],
+        "default_size": "cpu-small",
+    }
+    return CourseFile.model_validate(given | changes)
+
+
+async def person(store: Store, hub_name: str) -> Person:
+    """Somebody whom the lab knows."""
+    async with store.reading() as session:
+        return (await session.scalars(select(Person).where(Person.hub_name == hub_name))).one()
+
+
+async def log_in(store: Store, hub_name: str, institution: str, **claims: str) -> None:
+    """Let the lab know somebody."""
+    async with store.writing() as session:
+        known = Person(hub_name=hub_name, display_name=hub_name.title(), created_at=NOW)
+        session.add(known)
+        await session.flush()
+        session.add(
+            Identity(
+                person_id=known.id,
+                institution_name=institution,
+                issuer=f"https://login.{institution}.example",
+                subject=f"sub-{hub_name}",
+                claims={claim: [value] for claim, value in claims.items()},
+                created_at=NOW,
+                last_login_at=NOW,
+            )
+        )
+
+
+@pytest.fixture
+async def lab(any_store: Store) -> Store:
+    """The lab, with `stat-1` in it, which `LECTURER` made."""
+    async with any_store.writing() as session:
+        for name in ("uni", "uas"):
+            session.add(InstitutionRow(name=name, issuer=f"https://login.{name}.example", title_de=name, title_en=name))
+    await log_in(
+        any_store, LECTURER, "uni", email="ada@uni.example", eduperson_scoped_affiliation="faculty@uni.example"
+    )
+    await log_in(any_store, STUDENT, "uni", email="ben@uni.example", matriculation_number="1000001")
+    await log_in(any_store, BLOCKED, "uas", email="cleo@uas.example")
+    await log_in(any_store, NAMELESS, "uas", eduperson_scoped_affiliation="faculty@uas.example")
+    ada = await person(any_store, LECTURER)
+    async with any_store.writing() as session:
+        await session.execute(update(Person).where(Person.hub_name == BLOCKED).values(blocked_at=NOW))
+        await life.create(session, "stat-1", course_file(), SIZES, by=ada, now=NOW - timedelta(days=30))
+    return any_store
