@@ -21,7 +21,6 @@ import httpx
 from nbgrader.api import Gradebook
 from sqlalchemy import create_engine, insert
 
-from kirzl_lab.catalog.models import CourseFile
 from kirzl_lab.courses.gradebook import gradebooks
 from kirzl_lab.service.app import app_for
 from kirzl_lab.service.state import ServiceState
@@ -59,7 +58,7 @@ async def measure(folder: Path, students: int, assignments: int, rounds: int) ->
     async with _service(folder, names, tasks) as client:
         times = {
             name: await _median(lambda address=address, headers=headers: _read(client, address, headers), rounds)
-            for name, (address, headers) in ASKED.items()
+            for name, (address, headers) in ASKED.items()  # type: ignore[misc]
         }
     times["nbgrader_50_students"] = await asyncio.to_thread(_nbgraders, folder, names[:50], tasks)
     return times
