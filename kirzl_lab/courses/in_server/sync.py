@@ -71,14 +71,11 @@ class CourseFolder:
         self._remember(brought)
         return came
 
-    def _follow_submission(self, submission: dict[str, Any]) -> bool:
+    def _follow_submission(self, submission: dict[str, Any]) -> int:
         theirs = Path(submission["student"], submission["assignment"])
-        came = False
-        if not (self._root / "submitted" / theirs).exists():
-            came = self._bring(submission, "files", self._root / "submitted" / theirs)
-        if submission["feedback_at"] and not (self._root / "feedback" / theirs).exists():
-            came = self._bring(submission, "feedback", self._root / "feedback" / theirs) or came
-        return came
+        steps = [("submitted", "files"), *([("feedback", "feedback")] if submission["feedback_at"] else [])]
+        missing = [(self._root / step / theirs, what) for step, what in steps]
+        return sum(self._bring(submission, what, folder) for folder, what in missing if not folder.exists())
 
     def _bring(self, submission: dict[str, Any], what: str, folder: Path) -> bool:
         from kirzl_lab.courses.in_server.exchange import (  # noqa: PLC0415 - brings nbgrader in
