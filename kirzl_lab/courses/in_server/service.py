@@ -99,6 +99,10 @@ class LabService:
             page, pages = page + 1, int(answer["pages"])
         return found
 
+    def graded(self, course: str) -> list[dict[str, Any]]:
+        """The graded folders of the course, of each submission the newest; for people who run the course."""
+        return list(self._json(f"{_course(course)}/graded")["graded"])
+
     # -- files -------------------------------------------------------------------------------------------------
 
     def download(self, course: str, path: str, to: Path) -> None:

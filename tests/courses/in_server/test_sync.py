@@ -2,13 +2,15 @@
 
 import logging
 import shutil
+import sqlite3
 import threading
 from collections.abc import Callable
 
 from kirzl_lab.courses.in_server.sync import follow
+from kirzl_lab.grading.runs import State
 from tests.courses.in_server.conftest import Desk, Lab, notebook
 from tests.courses.in_server.test_feedback import give
-from tests.service.sample import ASSISTANT, COLLEAGUE, STUDENT
+from tests.service.sample import ASSISTANT, COLLEAGUE, INSTRUCTOR, STUDENT
 
 LOG = logging.getLogger("test")
 
@@ -83,6 +85,39 @@ def test_what_was_collected_is_not_replaced(teacher: Desk, student: Desk) -> Non
     shutil.rmtree(teacher.course / "submitted")
     followed(teacher)
     assert teacher.timestamp(f"course/submitted/{STUDENT}/ps1") > before
+
+
+def grade(lab: Lab, number: int) -> None:
+    """The rows of a run that graded a submission; its graded folder is what was handed in."""
+    with sqlite3.connect(lab.database) as database:
+        found = "SELECT id, assignment_id, sha256 FROM submissions ORDER BY id LIMIT 1 OFFSET ?"
+        submission, assignment, sha256 = database.execute(found, (number,)).fetchone()
+        (person,) = database.execute("SELECT id FROM persons WHERE hub_name = ?", (INSTRUCTOR,)).fetchone()
+        at = str(lab.now.replace(tzinfo=None))
+        run = "INSERT INTO grading_runs (assignment_id, started_by, started_at, finished_at) VALUES (?, ?, ?, ?)"
+        made = database.execute(run, (assignment, person, at, at)).lastrowid
+        task = "INSERT INTO grading_tasks (run_id, submission_id, state, attempt, log, changed_at, graded_sha256)"
+        values = (made, submission, State.DONE, 1, "", at, sha256)
+        database.execute(f"{task} VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+
+
+def test_what_grading_made_replaces_what_was_there(teacher: Desk, student: Desk, lab: Lab) -> None:
+    teacher.release("ps1")
+    student.fetch_and_submit("ps1")
+    teacher.run("collect", "ps1")
+    first = teacher.timestamp(f"course/submitted/{STUDENT}/ps1")
+    grade(lab, 0)
+    assert followed(teacher) == 1
+    assert teacher.timestamp(f"course/autograded/{STUDENT}/ps1") == first
+    assert followed(teacher) == 0
+    student.write("ps1/p1.ipynb", notebook("better"))
+    student.run("submit", "ps1")
+    assert followed(teacher) == 0
+    grade(lab, 1)
+    assert followed(teacher) == 2
+    for step in ("submitted", "autograded"):
+        assert (teacher.course / step / STUDENT / "ps1/p1.ipynb").read_text() == notebook("better")
+        assert teacher.timestamp(f"course/{step}/{STUDENT}/ps1") > first
 
 
 def test_two_servers_at_once(teacher: Desk, student: Desk, desks: Callable[[str], Desk]) -> None:
