@@ -51,6 +51,8 @@ class Lab:
     """Method and path of what it was asked."""
     before: Callable[[str], int | None] = lambda _: None
     """Told of each request as `METHOD path`; a status that it returns is the answer."""
+    hold: Callable[[str], None] | None = None
+    """Called in a thread before an answer, which it holds up."""
     lose: Callable[[str], bool] = lambda _: False
     """Whether the answer to a request gets lost on its way, after everything was done."""
 
@@ -74,6 +76,8 @@ class Front:
                 await send({"type": "http.response.start", "status": status, "headers": []})
                 await send({"type": "http.response.body", "body": b"gateway"})
                 return
+            if self.lab.hold is not None:
+                await asyncio.to_thread(self.lab.hold, asked)
             if self.lab.lose(asked):
                 await self.app(scope, receive, _nowhere)
                 raise ConnectionAbortedError("the test's network is down")
