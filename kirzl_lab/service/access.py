@@ -391,7 +391,8 @@ async def _check_form(request: Request, viewer: Viewer) -> None:
     if origin is None or urlsplit(origin).netloc not in ours:
         raise FormExpired()
     length = request.headers.get("content-length", "0")
-    if "transfer-encoding" in request.headers or not length.isdigit() or int(length[:20]) > FORM_LIMIT:
+    told = length.isascii() and length.isdigit() and "transfer-encoding" not in request.headers
+    if not told or int(length[:20]) > FORM_LIMIT:
         raise FormExpired()
     told = request.headers.get("content-length", "")
     # A form is read to its end, files on disk, before anybody can look at it.
