@@ -22,7 +22,6 @@ import httpx
 from nbgrader.api import Gradebook
 from sqlalchemy import create_engine, insert
 
-from kirzl_lab.catalog.models import CourseFile
 from kirzl_lab.courses.gradebook import gradebooks
 from kirzl_lab.service.app import app_for
 from kirzl_lab.service.state import ServiceState

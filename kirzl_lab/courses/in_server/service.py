@@ -7,10 +7,10 @@ a `ServiceError` whose text tells people what to do next.
 import hashlib
 import os
 import random
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from time import sleep
 from types import MappingProxyType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -59,13 +59,10 @@ class ServiceError(Exception):
 class LabService:
     """The REST API of the lab service. Paths are below `/api/courses/COURSE`. Used in a `with`."""
 
-    def __init__(
-        self, environment: Mapping[str, str] = os.environ, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         url, token = environment.get(URL), environment.get(TOKEN)
         if not url or not token:
             raise ServiceError(NO_LAB)
-        self._sleep = sleep
         self._client = httpx.Client(
             base_url=url.rstrip("/") + "/api",
             headers={"Authorization": f"token {token}", "Accept-Language": "en"},
@@ -101,6 +98,21 @@ class LabService:
             found += answer["submissions"]
             page, pages = page + 1, int(answer["pages"])
         return found
+
+    # -- grading -----------------------------------------------------------------------------------------------
+
+    def grade(self, course: str, assignment: str, students: list[str] | None) -> dict[str, Any]:
+        """Begin to grade what these students handed in last, or everybody; the run."""
+        path = f"{_course(course)}{path_of(assignment, 'runs')}"
+        return self._object(self._trying(lambda: _checked(self._client.post(path, json={"students": students})), ()))
+
+    def run(self, course: str, run: int) -> dict[str, Any]:
+        """A run, how far it is, and its tasks."""
+        return self._json(f"{_course(course)}/runs/{run}", waits=QUICK)
+
+    def graded(self, course: str) -> list[dict[str, Any]]:
+        """What is graded: the newest folder of each submission."""
+        return list(self._json(f"{_course(course)}/graded")["graded"])
 
     # -- files -------------------------------------------------------------------------------------------------
 
@@ -162,9 +174,11 @@ class LabService:
 
     # -- how ---------------------------------------------------------------------------------------------------
 
-    def _json(self, path: str, asked: Mapping[str, str] | None = None) -> dict[str, Any]:
+    def _json(self, path: str, asked: Mapping[str, str] | None = None, waits: tuple[float, ...] = ()) -> dict[str, Any]:
         # Once alone: somebody waits in front of a page, and formgrader's pages ask on the server's event loop.
-        answer = self._trying(lambda: _checked(self._client.get(path, params=asked)), ())
+        return self._object(self._trying(lambda: _checked(self._client.get(path, params=asked)), waits))
+
+    def _object(self, answer: httpx.Response) -> dict[str, Any]:
         try:
             found = answer.json()
         except ValueError:
@@ -184,7 +198,7 @@ class LabService:
                 if wait is None:
                     raise ServiceError(AWAY) from error
             # Not all at once: hundreds may have been told to come again.
-            self._sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+            sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
         raise AssertionError("the last try returns or raises")
 
 

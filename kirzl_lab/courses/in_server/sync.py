@@ -52,7 +52,21 @@ class CourseFolder:
                     count += self._follow_assignment(brought, step, assignment["name"], assignment[f"{step}_sha256"])
             for submission in _latest(self._service.submissions(self._course)):
                 count += self._follow_submission(submission)
+            for graded in self._service.graded(self._course):
+                count += self._follow_graded(brought, graded)
         return count
+
+    def _follow_graded(self, brought: dict[str, str], graded: dict[str, Any]) -> bool:
+        """Graded folders are nobody's own work: a newer one takes the place of what is there."""
+        from kirzl_lab.courses.in_server.grading import bring  # noqa: PLC0415 - brings nbgrader in
+
+        key = f"autograded/{graded['student']}/{graded['assignment']}"
+        if brought.get(key) == graded["graded_sha256"]:
+            return False
+        bring(self._service, graded, self._root, self._course)
+        brought[key] = graded["graded_sha256"]
+        self._remember(brought)
+        return True
 
     def _follow_assignment(self, brought: dict[str, str], step: str, name: str, sha256: str | None) -> bool:
         from kirzl_lab.courses.in_server.exchange import beside  # noqa: PLC0415 - brings nbgrader in
