@@ -8,10 +8,11 @@ import gzip
 import hashlib
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 from sqlalchemy import select
@@ -23,6 +24,7 @@ from kirzl_lab.courses.receipts import verify
 from kirzl_lab.settings import Settings
 from kirzl_lab.store.apply import apply
 from kirzl_lab.store.archive_rules import BLOCK, END, header_of
+from kirzl_lab.store.blobs import Blobs
 from kirzl_lab.store.database import Store
 from kirzl_lab.store.tables import InstitutionRow, Membership, Person, RosterEntry, ServerBinding, Space
 from tests.service.fake_hub import SCOPE, FakeHub
@@ -31,6 +33,7 @@ COURSE, ASSIGNMENT, TEACHER = "ml-101", "sheet-1", "teacher"
 SUBMISSIONS = f"/api/courses/{COURSE}/assignments/{ASSIGNMENT}/submissions"
 SIZE = 2 << 20
 """Bytes of what each student hands in."""
+NOISE = random.Random(1).randbytes(SIZE - 4096)
 GZIP = {"Content-Type": "application/gzip"}
 
 
@@ -40,8 +43,9 @@ def student(number: int) -> str:
 
 
 def content(number: int) -> bytes:
-    """The student's data, which no packing makes smaller."""
-    return random.Random(number).randbytes(SIZE - 4096)
+    """The student's data, which no packing makes smaller, and which has no part where another student's has the same."""
+    start = number * 1031 % len(NOISE)
+    return NOISE[start:] + NOISE[:start]
 
 
 def archive(number: int) -> bytes:
@@ -134,7 +138,7 @@ class HandedIn:
     number: int
     sha256: str
     """Of what was sent."""
-    answer: dict[str, object]
+    answer: dict[str, Any]
     """The submission, as the service told it."""
     seconds: float
     """From when they wanted to hand in until they had the receipt."""
@@ -202,35 +206,29 @@ class Tally:
     """Students who have more than one."""
 
 
-async def tally(url: str, students: Iterable[int], had: Sequence[HandedIn]) -> Tally:
-    """Compare what the service has with what the students sent and were told."""
+async def tally(url: str, blobs: Blobs, students: int, had: Sequence[HandedIn]) -> Tally:
+    """Compare what the service and its blob store have with what the students sent and were told."""
     async with teacher(url) as client:
         keys = (await client.get("/api/receipts/key")).raise_for_status().json()
         listed = await submissions(client)
-        by_student = Counter(str(each["student"]) for each in listed)
-        told = {each.number: each for each in had}
-        kept = {str(each["student"]): each for each in listed}
-        one_at_a_time = asyncio.Semaphore(2)
-
-        async def is_there(number: int) -> bool:
-            mine = kept.get(student(number))
-            if number not in told or mine is None:
-                return False
-            async with one_at_a_time:
-                return _receipt_holds(told[number], keys, mine) and await _bytes_are(client, told[number])
-
-        there = dict(
-            zip(told, await asyncio.gather(*map(is_there, told)), strict=True),
-        )
+    times = Counter(each["student"] for each in listed)
+    kept = {each["student"]: each for each in listed}
+    there = {
+        each.number
+        for each in had
+        if student(each.number) in kept
+        and _receipt_holds(each, keys, kept[student(each.number)])
+        and await _digest(blobs, each.sha256) == each.sha256
+    }
     return Tally(
-        lost=[number for number in students if not there.get(number)],
-        doubled=[number for number in students if by_student[student(number)] > 1],
+        lost=[number for number in range(students) if number not in there],
+        doubled=[number for number in range(students) if times[student(number)] > 1],
     )
 
 
-async def submissions(client: httpx.AsyncClient) -> list[dict[str, object]]:
+async def submissions(client: httpx.AsyncClient) -> list[dict[str, Any]]:
     """Everything that was handed in, from all pages."""
-    found: list[dict[str, object]] = []
+    found: list[dict[str, Any]] = []
     page = pages = 1
     while page <= pages:
         asked = {"assignment": ASSIGNMENT, "page": page, "per_page": 200}
@@ -240,7 +238,7 @@ async def submissions(client: httpx.AsyncClient) -> list[dict[str, object]]:
     return found
 
 
-def _receipt_holds(mine: HandedIn, keys: dict[str, object], kept: dict[str, object]) -> bool:
+def _receipt_holds(mine: HandedIn, keys: dict[str, Any], kept: dict[str, Any]) -> bool:
     receipt = verify(str(mine.answer["receipt"]), keys)
     said = (receipt.course, receipt.assignment, receipt.student, receipt.submission, receipt.sha256)
     meant = (COURSE, ASSIGNMENT, student(mine.number), str(kept["id"]), mine.sha256)
@@ -248,10 +246,8 @@ def _receipt_holds(mine: HandedIn, keys: dict[str, object], kept: dict[str, obje
     return said == meant and kept["sha256"] == mine.sha256 and receipt.size == kept["size"] and receipt.time == at
 
 
-async def _bytes_are(client: httpx.AsyncClient, mine: HandedIn) -> bool:
+async def _digest(blobs: Blobs, sha256: str) -> str:
     digest = hashlib.sha256()
-    async with client.stream("GET", f"/api/courses/{COURSE}/submissions/{mine.answer['id']}/files") as answer:
-        answer.raise_for_status()
-        async for data in answer.aiter_bytes():
-            digest.update(data)
-    return digest.hexdigest() == mine.sha256
+    async for data in await blobs.read(sha256):
+        digest.update(data)
+    return digest.hexdigest()

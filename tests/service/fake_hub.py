@@ -123,7 +123,6 @@ def on_loopback(hub: FakeHub) -> Iterator[str]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:  # noqa: N802 - the library's name
-            # A connection that goes while it is read is the service that was killed.
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             asked = httpx.Request(self.command, f"http://hub.test{self.path}", headers=dict(self.headers), content=body)
             answer = hub.transport().handle_request(asked)
@@ -141,6 +140,9 @@ def on_loopback(hub: FakeHub) -> Iterator[str]:
     class Server(ThreadingHTTPServer):
         daemon_threads = True
         request_queue_size = 1024
+
+        def handle_error(self, *_: object) -> None:
+            """A service that is killed leaves its connections broken."""
 
     with Server(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1})
