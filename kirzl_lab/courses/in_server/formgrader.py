@@ -62,15 +62,16 @@ class First(JupyterHandler):
         self.formgrader = formgrader
 
     @authenticated
-    async def prepare(self) -> None:
-        """Load it, whatever the method."""
-        await super().prepare()
+    async def get(self) -> None:
+        """Load it."""
         try:
             await self.formgrader.load()
         except Exception as error:
             self.log.exception("Formgrader cannot be loaded")
             raise HTTPError(503, "Formgrader cannot be loaded: the server's log says why") from error
         self.redirect(self.request.uri or "", status=307)
+
+    post = put = delete = get
 
 
 class LongAction(JupyterHandler):
@@ -112,8 +113,8 @@ def _add(server: Any) -> None:
         (rf"{assignment}/(release|unrelease|collect|release_feedback)", LongAction),
         (rf"{assignment}/([^/]+)/(release_feedback)", LongAction),
         *(
-            (pattern, _framed(handler))
-            for pattern, handler in [*handlers.default_handlers, *apihandlers.default_handlers]
+            (pattern, _framed(handler), *rest)
+            for pattern, handler, *rest in [*handlers.default_handlers, *apihandlers.default_handlers]
         ),
         (r"/formgrader/static/(.*)", StaticFileHandler, {"path": handlers.static_path}),
         (r"/formgrader/.*", _framed(handlers.Template404)),
@@ -122,13 +123,19 @@ def _add(server: Any) -> None:
 
 
 def _framed(handler: type[Any]) -> type[Any]:
-    """The handler, whose pages may be shown in a frame of this server: JupyterHub forbids it for all of them."""
+    """The handler, whose pages may be shown in a frame of this server: JupyterHub forbids it for all of them.
 
-    def set_default_headers(self: Any) -> None:
-        handler.set_default_headers(self)
-        self.set_header("Content-Security-Policy", SAME_SERVER)
+    What else its policy says stays: files of students are shown in a sandbox.
+    """
+    policy = getattr(handler, "content_security_policy", None)
+    if policy is None:  # of files of its own
+        return handler
 
-    return type(handler.__name__, (handler,), {"set_default_headers": set_default_headers})
+    def content_security_policy(self: Any) -> str:
+        parts = (part.strip() for part in policy.fget(self).split(";"))
+        return "; ".join([SAME_SERVER, *(part for part in parts if not part.startswith("frame-ancestors"))])
+
+    return type(handler.__name__, (handler,), {"content_security_policy": property(content_security_policy)})
 
 
 def _act(method: str, assignment: str, student: str | None) -> Any:
