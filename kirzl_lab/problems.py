@@ -320,7 +320,9 @@ class SubmissionRefused(Problem):
 
 class NotGradable(Problem):
     slug, status = "not-gradable", 422
-    sentence = "nbgrader cannot grade this submission to “%(assignment)s”: its log says why. Correct that, and grade it again."
+    sentence = (
+        "nbgrader cannot grade this submission to “%(assignment)s”: its log says why. Correct that, and grade it again."
+    )
 
 
 class ResultRefused(Problem):

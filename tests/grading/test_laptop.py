@@ -16,7 +16,7 @@ from kirzl_lab.grading.family import MARK, threads_of_user
 from kirzl_lab.grading.logs import LENGTH, end_of
 from kirzl_lab.grading.outcomes import MIB, Limits, Reason, reason_of
 
-LIMITS = Limits(cell_s=60, total_s=120, memory_bytes=700 * MIB, output_bytes=2 * MIB)
+LIMITS = Limits(cell_s=60, total_s=50, memory_bytes=700 * MIB, output_bytes=2 * MIB)
 
 
 def sent(folder: Path, *cells: str, kernel: str = "python3") -> Path:
@@ -46,7 +46,7 @@ ENDINGS: dict[str, tuple[str, Reason]] = {
 @pytest.mark.slow
 async def test_code_that_goes_too_far_ends_and_it_is_said_why(tmp_path: Path) -> None:
     async def reason_for(name: str) -> Reason | None:
-        limits = replace(LIMITS, total_s=12) if name == "endless" else LIMITS
+        limits = replace(LIMITS, total_s=5) if name == "endless" else LIMITS
         prepared = sent(tmp_path / name, ENDINGS[name][0])
         outcome = await laptop.execute(prepared, tmp_path / f"{name}-executed", limits)
         assert not (tmp_path / f"{name}-executed").exists()
@@ -129,7 +129,15 @@ async def test_a_kernel_that_is_not_there_is_told_in_the_log(tmp_path: Path) -> 
 
 
 def test_how_an_executor_ended() -> None:
-    told = {0: None, 1: Reason.FAILED, 2: Reason.FAILED, 81: Reason.TIME, 82: Reason.KILLED, 83: Reason.OUTPUT, 84: Reason.MEMORY}
+    told = {
+        0: None,
+        1: Reason.FAILED,
+        2: Reason.FAILED,
+        81: Reason.TIME,
+        82: Reason.KILLED,
+        83: Reason.OUTPUT,
+        84: Reason.MEMORY,
+    }
     told |= {-9: Reason.KILLED, 137: Reason.KILLED, -24: Reason.TIME, 152: Reason.TIME, -11: Reason.FAILED}
     assert {status: reason_of(status) for status in told} == told
 
