@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         end(Reason.TIME, str(error))
     except DeadKernelError as error:
         end(Reason.KILLED, str(error))
+    except MemoryError:  # here, where outputs are held; in a kernel it is an error of its cell
+        end(Reason.MEMORY, "its outputs do not fit into memory")
     signal.alarm(0)
     return 0
 

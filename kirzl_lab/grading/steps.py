@@ -148,7 +148,9 @@ async def _talk(
     assert process.stdin is not None and process.stdout is not None  # noqa: S101 - both are pipes, for mypy
     process.stdin.write(json.dumps(request).encode() + b"\n")
     await process.stdin.drain()
-    json.loads(await process.stdout.readline())  # it has the lock
+    locked = json.loads(await process.stdout.readline())
+    if "problem" in locked:
+        raise _problem(locked)
     if not await still_wanted():
         raise GradingOvertaken
     process.stdin.write(f"{GO}\n".encode())

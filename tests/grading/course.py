@@ -15,7 +15,7 @@ from nbgrader.coursedir import CourseDirectory
 
 from kirzl_lab.grading.records import ToGrade
 
-COURSE, ASSIGNMENT = "ml-101", "sheet1"
+COURSE, ASSIGNMENT, STUDENT = "ml-101", "sheet1", "x-student"
 DUE = datetime(2026, 11, 2, 12, tzinfo=UTC)
 EARLY, LATE = datetime(2026, 11, 1, 12, tzinfo=UTC), datetime(2026, 11, 2, 15, tzinfo=UTC)
 
@@ -132,12 +132,15 @@ def make(root: Path) -> Course:
     return course
 
 
+def marked(notebook: Any, name: str) -> Any:
+    """The notebook's cell that nbgrader knows by that name."""
+    return next(one for one in notebook.cells if one.metadata.get("nbgrader", {}).get("grade_id") == name)
+
+
 def answered(notebook: Any, **answers: str) -> Any:
     """The notebook with these sources for the cells of these names."""
-    for one in notebook.cells:
-        name = one.metadata.get("nbgrader", {}).get("grade_id")
-        if name in answers:
-            one.source = answers[name]
+    for name, source in answers.items():
+        marked(notebook, name).source = source
     return notebook
 
 
