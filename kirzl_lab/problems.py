@@ -482,6 +482,11 @@ class RosterRefused(Problem):
     )
 
 
+class RowRefused(Problem):
+    slug, status = "row-refused", 422
+    sentence = "This cannot be a row of the roster (%(found)s): correct it and send it again."
+
+
 class UnknownRosterRow(Problem):
     slug, status = "unknown-roster-row", 404
     sentence = "This row is not on the roster any more: open the roster again."

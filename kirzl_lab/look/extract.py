@@ -34,6 +34,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "ACTORS",
         "UNKNOWN",
     ),
+    "service/routes/roster_pages.py": ("CLAIMS", "STATES"),
     "spawning/gpu.py": ("NO_GPU", "NO_SLICE", "NO_WHOLE", "ALL_TAKEN"),
     "spawning/last_words.py": ("IDLE_HOURS", "IDLE_MINUTES"),
     "spawning/cluster_start.py": ("PLACE", "VOLUME", "IMAGE", "STARTING", "ANSWERS"),

@@ -30,6 +30,7 @@ from kirzl_lab.problems import (
     PersonBlocked,
     ScopeMissing,
     StaffOnly,
+    TooLarge,
     UnknownCourse,
     UnknownSubmission,
 )
@@ -44,8 +45,8 @@ AUTHORIZATION = re.compile(r"(?:bearer|token) +([!-~]{1,4000})", re.IGNORECASE)
 """`Bearer` (RFC 6750, 2.1) or JupyterHub's own `token`."""
 
 
-FORM_LIMIT = 16 << 20
-"""Bytes of a form: all of it is read before anything is done."""
+LARGEST_FORM = 4 * 2**20
+"""Bytes of a form: a roster of the largest size, every character of it quoted."""
 
 
 class Who(StrEnum):
@@ -75,7 +76,18 @@ class Who(StrEnum):
 IN_A_COURSE = frozenset({Who.MEMBER, Who.STAFF, Who.INSTRUCTOR, Who.OWN_WORK})
 NOT_FROM_A_SERVER = frozenset({Who.LECTURER, Who.INSTRUCTOR})
 """What runs in a notebook, a student's that an instructor opened for instance, may not do these things for its person."""
-WHILE_ARCHIVED: frozenset[str] = frozenset()
+WHILE_ARCHIVED: frozenset[str] = frozenset(
+    {
+        "make_copy",
+        "archive_course",
+        "restore_course",
+        "delete_course",
+        "api_copy_course",
+        "api_archive_course",
+        "api_restore_course",
+        "api_delete_course",
+    }
+)
 """Routes that change something about a course that is archived: all others only read it."""
 
 
@@ -131,6 +143,41 @@ ACCESS: dict[str, Who] = {
     "gradebook": Who.STAFF,
     "statistics": Who.STAFF,
     "grades": Who.MEMBER,
+    "courses": Who.PERSON,
+    "new_course": Who.LECTURER,
+    "make_course": Who.LECTURER,
+    "course": Who.MEMBER,
+    "edit_course": Who.INSTRUCTOR,
+    "save_course": Who.INSTRUCTOR,
+    "copy_course": Who.INSTRUCTOR,
+    "make_copy": Who.INSTRUCTOR,
+    "confirm_course": Who.INSTRUCTOR,
+    "archive_course": Who.INSTRUCTOR,
+    "restore_course": Who.INSTRUCTOR,
+    "delete_course": Who.INSTRUCTOR,
+    "download_course": Who.INSTRUCTOR,
+    "api_make_course": Who.LECTURER,
+    "api_course": Who.MEMBER,
+    "api_edit_course": Who.INSTRUCTOR,
+    "api_copy_course": Who.INSTRUCTOR,
+    "api_archive_course": Who.INSTRUCTOR,
+    "api_restore_course": Who.INSTRUCTOR,
+    "api_delete_course": Who.INSTRUCTOR,
+    "api_download_course": Who.INSTRUCTOR,
+    "roster": Who.STAFF,
+    "roster_add": Who.INSTRUCTOR,
+    "roster_row": Who.INSTRUCTOR,
+    "roster_change": Who.INSTRUCTOR,
+    "roster_remove": Who.INSTRUCTOR,
+    "roster_file": Who.INSTRUCTOR,
+    "roster_preview": Who.INSTRUCTOR,
+    "roster_upload": Who.INSTRUCTOR,
+    "api_roster": Who.STAFF,
+    "api_roster_add": Who.INSTRUCTOR,
+    "api_roster_change": Who.INSTRUCTOR,
+    "api_roster_remove": Who.INSTRUCTOR,
+    "api_roster_preview": Who.INSTRUCTOR,
+    "api_roster_upload": Who.INSTRUCTOR,
 }
 
 
@@ -273,12 +320,17 @@ async def _find_submission(request: Request, viewer: Viewer) -> Submission:
     return submission
 
 
-async def _must_be_lecturer(request: Request, viewer: Viewer) -> None:
+async def is_lecturer(request: Request, viewer: Viewer) -> bool:
+    """Whether the viewer may create courses."""
     state = state_of(request)
     async with state.reading() as database:
         creators = state.catalogue.lab.course_creators
-        if not (viewer.operator or await may_create_courses(database, viewer.person_id, creators)):
-            raise LecturersOnly(contact=state.catalogue.lab.contact)
+        return viewer.operator or await may_create_courses(database, viewer.person_id, creators)
+
+
+async def _must_be_lecturer(request: Request, viewer: Viewer) -> None:
+    if not await is_lecturer(request, viewer):
+        raise LecturersOnly(contact=state_of(request).catalogue.lab.contact)
 
 
 async def _find_course_place(request: Request, viewer: Viewer, who: Who) -> CoursePlace:
@@ -334,9 +386,10 @@ async def _check_form(request: Request, viewer: Viewer) -> None:
     ours = {urlsplit(state_of(request).settings.public_url).netloc, request.headers.get("host", "")}
     if origin is None or urlsplit(origin).netloc not in ours:
         raise FormExpired()
-    length = request.headers.get("content-length", "0")
-    if "transfer-encoding" in request.headers or not length.isdigit() or int(length[:20]) > FORM_LIMIT:
-        raise FormExpired()
+    told = "" if "transfer-encoding" in request.headers else request.headers.get("content-length", "0")
+    # A form is read to its end, files on disk, before anybody can look at it.
+    if not told.isdigit() or int(told[:20]) > LARGEST_FORM:
+        raise TooLarge(limit=f"{LARGEST_FORM // 2**20} MiB")
     sent = (await request.form()).get("form_key")
     if not isinstance(sent, str) or not hmac.compare_digest(sent.encode(), viewer.form_key.encode()):
         raise FormExpired()

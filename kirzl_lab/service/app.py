@@ -14,13 +14,31 @@ from kirzl_lab.catalog.loader import load
 from kirzl_lab.service import answers
 from kirzl_lab.service.access import admit
 from kirzl_lab.service.loops import looping
-from kirzl_lab.service.routes import audit, exchange, gradebook, grading, login, people, process, spaces, tasks
+from kirzl_lab.service.routes import (
+    audit,
+    course_pages,
+    courses,
+    exchange,
+    gradebook,
+    grading,
+    login,
+    people,
+    process,
+    roster_pages,
+    rosters,
+    spaces,
+    tasks,
+)
 from kirzl_lab.service.state import Place, ServiceState
 from kirzl_lab.service.watching import Watching
 from kirzl_lab.settings import Settings
 from kirzl_lab.store.database import Store
 
-ROUTERS = tuple(room.router for room in (process, login, spaces, exchange, gradebook, grading, tasks, people, audit))
+ROOMS = (
+    *(process, login, spaces, courses, course_pages, rosters, roster_pages, exchange, gradebook, grading),
+    *(tasks, people, audit),
+)
+ROUTERS = tuple(room.router for room in ROOMS)
 
 Opened = Callable[[], AbstractAsyncContextManager[ServiceState]]
 

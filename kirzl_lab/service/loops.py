@@ -47,16 +47,21 @@ async def looping(state: ServiceState, every_s: float = LOOK_EVERY_S) -> AsyncIt
 
 async def tidy(state: ServiceState) -> None:
     """Delete courses whose grace is over, and blobs that nothing needs. Raises `LabDatabaseAway`."""
-    now = state.clock()
-    async with state.reading() as session:
-        courses = await erasing.due_to_erase(session, now)
-    for course in courses:
-        async with state.writing() as session:
-            await erasing.erase(session, course, now)
-        log.info("The course %s is deleted for good", course)
-    removed = await remove_unneeded(state.store, state.blobs, now)
+    await erase_deleted_courses(state)
+    removed = await remove_unneeded(state.store, state.blobs, state.clock())
     if removed:
         log.info("Removed %i blobs that nothing needs", removed)
+
+
+async def erase_deleted_courses(state: ServiceState) -> list[str]:
+    """Erase courses that were deleted and whose grace is over; returns their names. Raises `LabDatabaseAway`."""
+    async with state.reading() as session:
+        due = await erasing.due_to_erase(session, state.clock())
+    for name in due:
+        async with state.writing() as session:
+            await erasing.erase(session, name, state.clock())
+        log.info("Erased the course %s, which was deleted", name)
+    return due
 
 
 async def end_lost_servers(state: ServiceState) -> list[Loss]:

@@ -40,7 +40,7 @@ async def test_pages_say_what_the_gradebook_says(handed_in: Course, prepared: Pa
     again = tmp_path / "again"
     await steps.feedback(handed_in.to_grade(STUDENT, LATE), graded, again)
     assert (again / "problem1.html").read_bytes() == (tmp_path / "pages" / "problem1.html").read_bytes()
-    leftovers = {file.name for file in tmp_path.iterdir() if file.name.startswith(".feedback")}
+    leftovers = set(tmp_path.glob(".feedback*"))
     assert leftovers == set(), "workplaces are cleared away"
 
 

@@ -1,0 +1,146 @@
+"""Everything of a course as one tar archive, streamed: no part of it is in memory as a whole.
+
+Guarantees: what is in the archive is one moment of the lab database; names in it are made from what the lab gave or
+checked, never taken from what people packed; an archive that breaks off in the middle has no end mark, so that tar says
+so.
+"""
+
+import csv
+import io
+import json
+import tarfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kirzl_lab.catalog.models import RosterRow
+from kirzl_lab.store.course_tables import Assignment, BlobRow, Submission
+from kirzl_lab.store.tables import Person, RosterEntry, Space
+
+Read = Callable[[str], Awaitable[AsyncIterator[bytes]]]
+"""Gives a blob, by its SHA-256, in parts."""
+AT_ONCE = 500
+"""Sizes that are asked for in one statement."""
+BLOCK = tarfile.BLOCKSIZE
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file of the archive: what is in it, or the blob that it is."""
+
+    name: str
+    at: datetime
+    content: bytes = b""
+    sha256: str | None = None
+    size: int = 0
+
+    @property
+    def length(self) -> int:
+        """In bytes."""
+        return self.size if self.sha256 else len(self.content)
+
+
+async def members_of(session: AsyncSession, space: Space, now: datetime) -> list[Member]:
+    """What the archive of the course holds, in the order in which it stands there."""
+    rows = await session.execute(
+        select(RosterEntry, Person.hub_name)
+        .outerjoin(Person, Person.id == RosterEntry.bound_person_id)
+        .where(RosterEntry.space_id == space.id)
+        .order_by(RosterEntry.id)
+    )
+    found = [
+        Member(f"{space.name}/course.json", now, _json(_course(space))),
+        Member(f"{space.name}/roster.csv", now, _roster(rows)),
+    ]
+
+    def blob(name: str, at: datetime, sha256: str | None) -> Iterator[Member]:
+        if sha256 is not None:
+            yield Member(f"{space.name}/{name}", at, sha256=sha256)
+
+    assignments = await session.scalars(
+        select(Assignment).where(Assignment.space_id == space.id).order_by(Assignment.name)
+    )
+    for assignment in assignments:
+        folder = f"assignments/{assignment.name}"
+        found.append(Member(f"{space.name}/{folder}/assignment.json", assignment.created_at, _json(_told(assignment))))
+        found += blob(f"{folder}/source.tar.gz", assignment.created_at, assignment.source_sha256)
+        found += blob(f"{folder}/release.tar.gz", assignment.created_at, assignment.release_sha256)
+    submissions = await session.execute(
+        select(Submission, Assignment.name, Person.hub_name)
+        .join(Assignment, Assignment.id == Submission.assignment_id)
+        .join(Person, Person.id == Submission.person_id)
+        .where(Assignment.space_id == space.id)
+        .order_by(Assignment.name, Person.hub_name, Submission.submitted_at)
+    )
+    for submission, assignment_name, hub_name in submissions:
+        folder = f"submissions/{assignment_name}/{hub_name}/{submission.submitted_at:%Y%m%dT%H%M%S.%fZ}"
+        found += blob(f"{folder}/files.tar.gz", submission.submitted_at, submission.sha256)
+        receipt = Member(f"{space.name}/{folder}/receipt.jws", submission.submitted_at, submission.receipt.encode())
+        found.append(receipt)
+        found += blob(f"{folder}/feedback.tar.gz", submission.feedback_at or now, submission.feedback_sha256)
+    sizes = await _sizes(session, sorted({member.sha256 for member in found if member.sha256}))
+    return [replace(member, size=sizes[member.sha256]) if member.sha256 else member for member in found]
+
+
+async def _sizes(session: AsyncSession, sha256s: Sequence[str]) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for start in range(0, len(sha256s), AT_ONCE):
+        some = BlobRow.sha256.in_(sha256s[start : start + AT_ONCE])
+        sizes.update((await session.execute(select(BlobRow.sha256, BlobRow.size).where(some))).tuples().all())
+    return sizes
+
+
+async def tar_of(members: list[Member], read: Read) -> AsyncIterator[bytes]:
+    """The archive in parts (POSIX.1-2001 pax)."""
+    for member in members:
+        info = tarfile.TarInfo(member.name)
+        info.size, info.mtime, info.mode = member.length, int(member.at.timestamp()), 0o600
+        yield info.tobuf(tarfile.PAX_FORMAT)
+        if member.sha256 is None:
+            yield member.content
+        else:
+            async for part in await read(member.sha256):
+                yield part
+        yield bytes(-member.length % BLOCK)
+    yield bytes(2 * BLOCK)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str).encode()
+
+
+def _course(space: Space) -> dict[str, Any]:
+    return {
+        "name": space.name,
+        "managed_by": space.managed_by,
+        "created_at": space.created_at,
+        "archived_at": space.archived_at,
+        "course": space.spec,
+    }
+
+
+def _told(assignment: Assignment) -> dict[str, Any]:
+    columns = ("name", "due_at", "notebooks", "released_at", "release_sha256", "source_sha256")
+    return {column: getattr(assignment, column) for column in columns}
+
+
+def _roster(rows: Any) -> bytes:
+    """With a byte order mark, by which spreadsheets know UTF-8."""
+    text = io.StringIO(newline="")
+    columns = tuple(RosterRow.model_fields)
+    writer = csv.writer(text)
+    writer.writerow([*columns, "person", "bound_at", "removed_at"])
+    for row, hub_name in rows:
+        promise = (row.institution_name, row.claim, row.value, row.role, row.section)
+        moments = (moment.isoformat() if moment else "" for moment in (row.bound_at, row.removed_at))
+        writer.writerow([_harmless(cell) for cell in (*promise, hub_name or "", *moments)])
+    return b"\xef\xbb\xbf" + text.getvalue().encode()
+
+
+def _harmless(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula (OWASP, CSV injection)."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
