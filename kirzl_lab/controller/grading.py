@@ -20,7 +20,7 @@ from kirzl_lab.grading.outcomes import MIB, Limits
 from kirzl_lab.grading.tools import Tools
 from kirzl_lab.grading.work import Work
 from kirzl_lab.settings import Settings
-from kirzl_lab.spawning.site import ClusterSite, site_of
+from kirzl_lab.spawning.site import ClusterSite, Graders, site_of
 from kirzl_lab.store import archives
 from kirzl_lab.store.blob_store import open_blobs
 from kirzl_lab.store.database import Store
@@ -37,8 +37,9 @@ TRUSTED_AT_ONCE = 2
 async def grading(api: client.ApiClient) -> AsyncIterator[Callable[[], Awaitable[float]]]:
     """One look, which tells how long to wait for the next, with what it needs held open for the block."""
     settings, site = Settings.from_environment(), site_of(os.environ)
-    if site is None:
-        raise RuntimeError("the controller is for a cluster")
+    if site is None or site.graders is None:
+        raise RuntimeError("the file that KIRZL_LAB_CLUSTER names must tell of graders: the controller makes their Jobs")
+    graders = site.graders
     store, blobs = Store(settings.database_url), open_blobs(settings)
     books = gradebooks(settings.data, make_url(settings.database_url))
 
@@ -54,11 +55,11 @@ async def grading(api: client.ApiClient) -> AsyncIterator[Callable[[], Awaitable
     tools = Tools(store, folders.keep, folders.fetch, gradebook, scratch, clock)
     executor = InCluster(
         tools,
-        grader_site(site),
+        grader_site(site, graders),
         batch=client.BatchV1Api(api),
         core=client.CoreV1Api(api),
-        endpoint=lambda: _endpoint(site.graders.tasks),
-        at_once=site.graders.at_once,
+        endpoint=lambda: _endpoint(graders.tasks),
+        at_once=graders.at_once,
     )
     work = Work(tools, executor, TRUSTED_AT_ONCE)
 
@@ -74,9 +75,8 @@ async def grading(api: client.ApiClient) -> AsyncIterator[Callable[[], Awaitable
         await store.close()
 
 
-def grader_site(site: ClusterSite) -> GraderSite:
+def grader_site(site: ClusterSite, graders: Graders) -> GraderSite:
     """Where graders run, and what each may use."""
-    graders = site.graders
     return GraderSite(
         namespace=graders.namespace,
         release=site.release,

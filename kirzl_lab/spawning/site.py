@@ -52,7 +52,7 @@ class ClusterSite(BaseModel):
     )
     server_node_selector: dict[str, str] = Field(default_factory=dict, description="Labels of nodes for all servers.")
     server_tolerations: tuple[Toleration, ...] = Field(default=(), description="Taints that all servers tolerate.")
-    graders: Graders = Field(description="How submissions are run.")
+    graders: Graders | None = Field(default=None, description="How submissions are run; None: by nobody here.")
     server_priority_class: str = Field(default="", description="PriorityClass of all servers; empty: the default.")
 
 

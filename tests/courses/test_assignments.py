@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ ASSIGNMENTS = sorted(path for path in COURSES.glob("*/source/*") if path.is_dir(
 MARKS = ("BEGIN SOLUTION", "END SOLUTION", "HIDDEN TESTS", "MARK SCHEME")
 REGRESSION = COURSES / "ml-101" / "source" / "2-regression"
 """Tried with every kind of work: that says more about who makes the work than about the assignment."""
-BROKEN = (Work.PARTLY, Work.WRONG, Work.FAILING, Work.SYNTAX_ERROR)
+BROKEN = (Work.PARTLY, Work.WRONG, Work.SYNTAX_ERROR)
 
 
 def name_of(assignment: Path) -> str:
@@ -120,54 +121,60 @@ def test_every_kind_of_cell_is_there() -> None:
 
 
 class Graded(NamedTuple):
-    """A course that nbgrader made of an assignment: its folder, and what it gave for each kind of work, cell by cell."""
+    """What nbgrader made of an assignment: its folders, and what it gave for each kind of work, cell by cell."""
 
-    root: Path
+    source: Path
+    release: Path
+    autograded: Path
+    """That of the perfect work."""
     scores: dict[str, dict[str, float]]
     full: dict[str, float]
 
 
-@pytest.fixture(scope="module", params=ASSIGNMENTS, ids=name_of)
-def graded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Graded:
-    """Released and autograded by nbgrader itself, over a gradebook of its own."""
-    assignment: Path = request.param
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NbGraderAPI]:
+    """A course with all assignments and a gradebook of its own."""
     root = tmp_path_factory.mktemp("course")
-    shutil.copytree(assignment, root / "source" / assignment.name)
+    for assignment in ASSIGNMENTS:
+        shutil.copytree(assignment, root / "source" / assignment.name)
     config = Config()
     config.CourseDirectory.root = str(root)
-    config.CourseDirectory.course_id = assignment.parents[1].name
+    config.CourseDirectory.course_id = "samples"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")  # nbgrader runs alembic
         patch.setenv("IPYTHONDIR", str(root / ".ipython"))
         patch.setenv("MPLCONFIGDIR", str(root / ".matplotlib"))
-        api = NbGraderAPI(config=config)
-        released = api.generate_assignment(assignment.name)
-        assert released["success"], released["log"]
-        scores, full = {}, {}
-        for work in (Work.PERFECT, Work.EMPTY, *(BROKEN if assignment == REGRESSION else ())):
-            folder = root / "submitted" / work.value / assignment.name
-            for name, content in submission_files(
-                root / "source" / assignment.name, root / "release" / assignment.name, work, number=1
-            ).items():
-                path = folder / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-            done = api.autograde(assignment.name, work.value)
-            assert done["success"], done["log"]
-            with api.gradebook as gradebook:
-                (notebook,) = gradebook.find_submission(assignment.name, work.value).notebooks
-                scores[work.value] = {grade.name: grade.auto_score for grade in notebook.grades}
-                full |= {grade.name: grade.max_score for grade in notebook.grades}
-    return Graded(root, scores, full)
+        yield NbGraderAPI(config=config)
+
+
+@pytest.fixture(scope="module", params=ASSIGNMENTS, ids=name_of)
+def graded(request: pytest.FixtureRequest, course: NbGraderAPI) -> Graded:
+    """Released and autograded by nbgrader itself."""
+    assignment: Path = request.param
+    name, root = assignment.name, Path(course.coursedir.root)
+    released = course.generate_assignment(name)
+    assert released["success"], released["log"]
+    scores, full = {}, {}
+    for work in (Work.PERFECT, Work.EMPTY, *(BROKEN if assignment == REGRESSION else ())):
+        files = submission_files(root / "source" / name, root / "release" / name, work, number=1)
+        for file, content in files.items():
+            path = root / "submitted" / work / name / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        done = course.autograde(name, work.value)
+        assert done["success"], done["log"]
+        with course.gradebook as gradebook:
+            (notebook,) = gradebook.find_submission(name, work.value).notebooks
+            scores[work.value] = {grade.name: grade.auto_score for grade in notebook.grades}
+            full |= {grade.name: grade.max_score for grade in notebook.grades}
+    return Graded(root / "source" / name, root / "release" / name, root / "autograded" / "perfect" / name, scores, full)
 
 
 @pytest.mark.slow
 def test_nothing_secret_is_in_the_release_and_everything_else_is(graded: Graded) -> None:
-    (source,) = (graded.root / "source").iterdir()
-    (release,) = (graded.root / "release").iterdir()
-    assert {path.name for path in source.iterdir()} == {path.name for path in release.iterdir()}
-    text = "\n".join(cell.source for cell in notebook_of(release).cells)
-    secrets = secrets_of(notebook_of(source))
+    assert {path.name for path in graded.source.iterdir()} == {path.name for path in graded.release.iterdir()}
+    text = "\n".join(cell.source for cell in notebook_of(graded.release).cells)
+    secrets = secrets_of(notebook_of(graded.source))
     assert len(secrets) >= 7
     for secret in (*secrets, *MARKS):
         assert secret not in text
@@ -195,8 +202,7 @@ def test_work_of_every_other_kind_gets_fewer_points(graded: Graded) -> None:
 
 @pytest.mark.slow
 def test_it_runs_without_a_mistake_and_without_warnings(graded: Graded) -> None:
-    (folder,) = (graded.root / "autograded" / "perfect").iterdir()
-    outputs = [output for cell in notebook_of(folder).cells for output in cell.get("outputs", [])]
+    outputs = [output for cell in notebook_of(graded.autograded).cells for output in cell.get("outputs", [])]
     assert not [output for output in outputs if output.output_type == "error"]
     complaints = [output.text for output in outputs if output.get("name") == "stderr"]
     assert [text for text in complaints if "IPKernelApp" not in text] == []

@@ -68,10 +68,15 @@ def address(row: Row) -> str:
     return path + ("?do=block" if row.name == "confirm" else "")
 
 
+WITHOUT_TOKEN = {"nobody", "malformed header"}
+
+
 def refusal_of(knocker: str, who: Who) -> str | None:
     """The slug of the refusal, None where they are let in."""
     if who is Who.ANYONE:
         return None
+    if who is Who.TASK:
+        return "not-logged-in" if knocker in WITHOUT_TOKEN else "unknown-task"
     known = KNOCKERS[knocker]
     return known.get(who, "not-logged-in") if who is Who.MONITORING else known.get(who, known[Who.PERSON])
 

@@ -97,6 +97,9 @@ class LabExchange(Exchange):
     def packed(self, folder: Path, file: Path, *more: str) -> Any:
         """Write what is to be handed over of a folder to the archive `file`; its manifest."""
         manifest = pack(folder, file, exclude=self.left_out(folder, *more))
+        if manifest.unpacked > 1000 * self.coursedir.max_dir_size:
+            file.unlink()
+            self.fail(f"{self.assignment} is larger than {self.coursedir.max_dir_size} kB: remove what is not needed.")
         for name in manifest.left_out:
             self.log.warning("Left out, because it leads out of the assignment or is no file: %s", name)
         return manifest

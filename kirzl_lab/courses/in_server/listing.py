@@ -157,10 +157,7 @@ class List(LabExchange, ExchangeList):
 def _notebook(folder: Path, name: str, feedback_at: str | None) -> Line:
     page = folder / f"{name}.html"
     local = page.is_file()
-    # Fetched feedback has the time of its release.
-    newer = (
-        local and feedback_at is not None and datetime.fromisoformat(feedback_at).timestamp() > page.stat().st_mtime + 1
-    )
+    newer = local and feedback_at is not None and datetime.fromisoformat(feedback_at).timestamp() > _fetched_at(page)
     return {
         "notebook_id": name,
         "path": f"{name}.ipynb",
@@ -169,6 +166,11 @@ def _notebook(folder: Path, name: str, feedback_at: str | None) -> Line:
         "local_feedback_path": str(page) if local else None,
         "feedback_updated": newer,
     }
+
+
+def _fetched_at(page: Path) -> float:
+    """From when on feedback is newer than this page: fetched pages have the time of their release, and no more digits."""
+    return page.stat().st_mtime + 0.001
 
 
 def _in_words(line: Line) -> str:

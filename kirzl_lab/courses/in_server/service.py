@@ -7,10 +7,10 @@ a `ServiceError` whose text tells people what to do next.
 import hashlib
 import os
 import random
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from time import sleep
 from types import MappingProxyType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -59,13 +59,10 @@ class ServiceError(Exception):
 class LabService:
     """The REST API of the lab service. Paths are below `/api/courses/COURSE`. Used in a `with`."""
 
-    def __init__(
-        self, environment: Mapping[str, str] = os.environ, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         url, token = environment.get(URL), environment.get(TOKEN)
         if not url or not token:
             raise ServiceError(NO_LAB)
-        self._sleep = sleep
         self._client = httpx.Client(
             base_url=url.rstrip("/") + "/api",
             headers={"Authorization": f"token {token}", "Accept-Language": "en"},
@@ -184,7 +181,7 @@ class LabService:
                 if wait is None:
                     raise ServiceError(AWAY) from error
             # Not all at once: hundreds may have been told to come again.
-            self._sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+            sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
         raise AssertionError("the last try returns or raises")
 
 

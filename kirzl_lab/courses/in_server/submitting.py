@@ -15,6 +15,8 @@ class Submit(LabExchange, ExchangeSubmit):
         """There must be a copy of the assignment."""
         self.src_path = self.work_path(self.coursedir.course_id, self.assignment)
         self.coursedir.assignment_id = self.src_path.name
+        if self.coursedir.student_id not in ("", "*"):
+            self.log.warning("--student is ignored: you hand in as the person whose server this is.")
         if not self.src_path.is_dir():
             others = [each.name for each in self.src_path.parent.glob("*") if each.is_dir()]
             self.not_found(f"Assignment not found at: {self.src_path}", self.src_path.name, others)
