@@ -38,7 +38,9 @@ async def grading(api: client.ApiClient) -> AsyncIterator[Callable[[], Awaitable
     """One look, which tells how long to wait for the next, with what it needs held open for the block."""
     settings, site = Settings.from_environment(), site_of(os.environ)
     if site is None or site.graders is None:
-        raise RuntimeError("the file that KIRZL_LAB_CLUSTER names must tell of graders: the controller makes their Jobs")
+        raise RuntimeError(
+            "the file that KIRZL_LAB_CLUSTER names must tell of graders: the controller makes their Jobs"
+        )
     graders = site.graders
     store, blobs = Store(settings.database_url), open_blobs(settings)
     books = gradebooks(settings.data, make_url(settings.database_url))

@@ -15,10 +15,12 @@ from kirzl_lab.service import answers
 from kirzl_lab.service.access import admit
 from kirzl_lab.service.loops import looping
 from kirzl_lab.service.routes import (
+    assignments,
     audit,
     course_pages,
     courses,
     exchange,
+    feedback,
     gradebook,
     grading,
     login,
@@ -26,6 +28,7 @@ from kirzl_lab.service.routes import (
     process,
     roster_pages,
     rosters,
+    runs,
     spaces,
     tasks,
 )
@@ -36,7 +39,7 @@ from kirzl_lab.store.database import Store
 
 ROOMS = (
     *(process, login, spaces, courses, course_pages, rosters, roster_pages, exchange, gradebook, grading),
-    *(tasks, people, audit),
+    *(feedback, assignments, runs, tasks, people, audit),
 )
 ROUTERS = tuple(room.router for room in ROOMS)
 

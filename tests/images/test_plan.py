@@ -5,7 +5,17 @@ import json
 
 import pytest
 
-from images.plan import BY_NAME, DEBIAN, IMAGES, INSIDE_GRADERS, INSIDE_SERVERS, REPOSITORY, Choices, UnknownImageError, in_order
+from images.plan import (
+    BY_NAME,
+    DEBIAN,
+    IMAGES,
+    INSIDE_GRADERS,
+    INSIDE_SERVERS,
+    REPOSITORY,
+    Choices,
+    UnknownImageError,
+    in_order,
+)
 
 
 def test_each_image_comes_after_the_one_it_stands_on() -> None:
