@@ -22,9 +22,9 @@ DEPTH: Final = 32
 class Room:
     """How much a copy may hold."""
 
-    files: int = 10_000
+    files: int = 20_000
     """Folders count as well."""
-    size: int = 256 * MIB
+    size: int = 1024 * MIB
     """In bytes."""
 
 

@@ -78,7 +78,7 @@ msgstr ""
 """Without dates and names of tools, so that an update changes nothing but sentences."""
 
 ENGLISH_ONLY = ("catalog", "cli", "store")
-"""Rooms that speak to terminals and logs, which are English."""
+"""Rooms that speak to terminals and logs, which are English; but for the tables above."""
 
 
 def found(package: Path = PACKAGE) -> Catalog:
@@ -91,7 +91,7 @@ def found(package: Path = PACKAGE) -> Catalog:
             ):
                 catalogue.add(message, locations=[(_name(file, package), 0)])
     for file in sorted(package.rglob("*.py")):
-        if _room(file, package) not in ENGLISH_ONLY:
+        if _room(file, package) not in ENGLISH_ONLY or _name(file, package) in TABLES:
             for message in python_messages(file.read_text("utf-8"), TABLES.get(_name(file, package), ())):
                 catalogue.add(message, locations=[(_name(file, package), 0)])
     return catalogue

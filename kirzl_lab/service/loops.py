@@ -19,9 +19,11 @@ from kirzl_lab.service.state import ServiceState
 from kirzl_lab.spawning.site import site_of
 from kirzl_lab.store.blob_rows import remove_unneeded
 from kirzl_lab.store.lost import Loss, Reason, losses, write_end
+from kirzl_lab.store.members import staff_of_courses
 
 LOOK_EVERY_S = 5.0
 TIDY_EVERY_S = 3600.0
+LOGINS_EVERY_S = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,7 @@ async def looping(state: ServiceState, every_s: float = LOOK_EVERY_S) -> AsyncIt
     async with AsyncExitStack() as stack:
         looks = [
             _again_and_again("Servers", _every(lambda: end_lost_servers(state), every_s)),
+            _again_and_again("Logins to gradebooks", _every(lambda: end_gradebook_logins(state), LOGINS_EVERY_S)),
             _again_and_again("Blobs and deleted courses", _every(lambda: tidy(state), TIDY_EVERY_S)),
         ]
         if site_of() is None:
@@ -43,6 +46,15 @@ async def looping(state: ServiceState, every_s: float = LOOK_EVERY_S) -> AsyncIt
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def end_gradebook_logins(state: ServiceState) -> None:
+    """End the logins, and their sessions, of people who do not run the course any more. Raises `LabDatabaseAway`."""
+    async with state.reading() as session:
+        staff = await staff_of_courses(session)
+    for course, hub_names in staff.items():
+        for login in await asyncio.to_thread(state.gradebooks.reconcile_logins, course, hub_names):
+            log.info("The login %s to the gradebook of %s has ended", login, course)
 
 
 async def tidy(state: ServiceState) -> None:

@@ -79,11 +79,13 @@ class Course:
     """A course folder of nbgrader."""
 
     root: Path
+    elsewhere: str | None = None
+    """The address of its gradebook, where that is no file in its folder."""
 
     @property
     def gradebook(self) -> str:
         """The address of its gradebook."""
-        return f"sqlite:///{self.root / 'gradebook.db'}"
+        return self.elsewhere or f"sqlite:///{self.root / 'gradebook.db'}"
 
     @property
     def source(self) -> Path:
@@ -117,15 +119,15 @@ class Course:
         return Course(root)
 
 
-def make(root: Path) -> Course:
+def make(root: Path, elsewhere: str | None = None) -> Course:
     """A course whose assignment is generated, and handed in by nobody."""
-    course = Course(root)
+    course = Course(root, elsewhere)
     course.source.mkdir(parents=True)
     nbformat.write(problem1(), course.source / "problem1.ipynb")
     nbformat.write(problem2(), course.source / "problem2.ipynb")
     (course.source / "numbers.txt").write_text("1\n2\n3\n")
     (course.source / "helper.py").write_text("TOTAL = 6\n")
-    directory = CourseDirectory(root=str(root), course_id=COURSE, assignment_id=ASSIGNMENT)
+    directory = CourseDirectory(root=str(root), db_url=course.gradebook, course_id=COURSE, assignment_id=ASSIGNMENT)
     GenerateAssignment(coursedir=directory).start()
     with Gradebook(course.gradebook, COURSE) as gradebook:
         gradebook.update_or_create_assignment(ASSIGNMENT, duedate=DUE.replace(tzinfo=None))

@@ -3,6 +3,9 @@
 import asyncio
 import json
 import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +14,13 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
+import kirzl_lab
 from kirzl_lab.grading import laptop
 from kirzl_lab.grading.family import MARK, threads_of_user
 from kirzl_lab.grading.logs import LENGTH, end_of
 from kirzl_lab.grading.outcomes import MIB, Limits, Reason, reason_of
 
-LIMITS = Limits(cell_s=60, total_s=50, memory_bytes=700 * MIB, output_bytes=2 * MIB)
+LIMITS = Limits(cell_s=60, total_s=120, memory_bytes=700 * MIB, output_bytes=2 * MIB)
 
 
 def sent(folder: Path, *cells: str, kernel: str = "python3") -> Path:
@@ -57,8 +61,10 @@ async def test_code_that_goes_too_far_ends_and_it_is_said_why(tmp_path: Path) ->
 
 
 AWAY = """
-import json, os, subprocess, sys
+import json, os, resource, subprocess
 json.dump(dict(os.environ), open('environment.json', 'w'))
+limits = ('CORE', 'CPU', 'DATA', 'FSIZE', 'NOFILE', 'NPROC')
+json.dump({name: resource.getrlimit(getattr(resource, 'RLIMIT_' + name))[1] for name in limits}, open('limits.json', 'w'))
 background = subprocess.Popen(['sleep', '1000'], env={}, start_new_session=True)
 marked = subprocess.Popen(['sh', '-c', 'setsid sleep 1000 & echo $!'], stdout=subprocess.PIPE)
 open('pids', 'w').write(f"{background.pid} {marked.stdout.readline().decode()}")
@@ -74,6 +80,7 @@ async def test_code_learns_no_secret_and_leaves_nothing_running(
     cells = (AWAY, "x = bytearray(900 * 2**20)", "while True: pass", "open('after', 'w').write('x')")
     limits = replace(LIMITS, cell_s=3)
     prepared = sent(tmp_path / "prepared", *cells)
+    (prepared / "data.csv").write_bytes(bytes(LIMITS.output_bytes + 1))  # what was handed in may be larger
     outcome = await laptop.execute(prepared, tmp_path / "executed", limits)
     assert outcome.reason is None, outcome.log
     told = json.loads((tmp_path / "executed" / "environment.json").read_text())
@@ -81,6 +88,15 @@ async def test_code_learns_no_secret_and_leaves_nothing_running(
     assert told["NBGRADER_EXECUTION"] == "autograde"
     assert told["HOME"] != os.environ["HOME"]
     assert not os.path.exists(told["HOME"])  # noqa: ASYNC240, PTH110 - in a test nobody waits for it
+    held = json.loads((tmp_path / "executed" / "limits.json").read_text())
+    assert held.pop("NPROC") >= LIMITS.processes
+    assert held == {
+        "CORE": 0,
+        "CPU": 120 * (os.cpu_count() or 1),
+        "DATA": LIMITS.memory_bytes,
+        "FSIZE": LIMITS.output_bytes,
+        "NOFILE": LIMITS.open_files,
+    }
     pids = [int(pid) for pid in (tmp_path / "executed" / "pids").read_text().split()]
     assert [pid for pid in pids if psutil.pid_exists(pid) and lives(psutil.Process(pid))] == []
     notebook = nbformat.read(tmp_path / "executed" / "p.ipynb", as_version=4)
@@ -126,6 +142,17 @@ async def test_a_kernel_that_is_not_there_is_told_in_the_log(tmp_path: Path) -> 
     outcome = await laptop.execute(prepared, tmp_path / "executed", LIMITS)
     assert outcome.reason is Reason.FAILED
     assert "No such kernel named fortran" in outcome.log
+
+
+@pytest.mark.laptop
+def test_the_executor_needs_nothing_else_of_the_lab(tmp_path: Path) -> None:
+    """These files are all that the image of the graders has of it."""
+    for name in ("__init__.py", "grading/__init__.py", "grading/execute.py", "grading/outcomes.py"):
+        (tmp_path / "kirzl_lab" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(Path(kirzl_lab.__file__).parent / name, tmp_path / "kirzl_lab" / name)
+    command = [sys.executable, "-P", "-m", "kirzl_lab.grading.execute", "--help"]
+    told = subprocess.run(command, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True)
+    assert "IN OUT" in told.stdout
 
 
 def test_how_an_executor_ended() -> None:

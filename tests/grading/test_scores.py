@@ -25,10 +25,9 @@ CELL_S = 3
 RIGHT = {"square": "def square(x):\n    return x * x", "plot": "plot = 1", "why": "Since it is so."}
 RIGHT2 = {"total": "def total():\n    return sum(map(int, open('numbers.txt')))"}
 VISIBLE_ONLY = {"square": "def square(x):\n    return 2 * x if x > 0 else 0"}
-NOISY = {
-    "square": "import sys\nprint('x' * 10, file=sys.stderr)\ndef square(x):\n    print(x, file=sys.stderr); return x * x"
+NOISY_AND_ENDLESS = {
+    "square": "import sys\ndef square(x):\n    while x < 0: pass\n    print(x, file=sys.stderr)\n    return x * x"
 }
-ENDLESS = {"square": "def square(x):\n    while x < 0: pass\n    return x * x"}
 DEADLY = {"square": "def square(x):\n    import os\n    os._exit(3)"}
 CHEATING = {
     "square": "def square(x):\n    return 0",
@@ -50,12 +49,11 @@ def hand_in_everything(course: Course) -> dict[str, Any]:
 
     work = {
         "right": both(**RIGHT),
-        "untouched": {"problem1": first(), "problem2": released("problem2")},
-        "visible-only": both(**RIGHT | VISIBLE_ONLY),
-        "noisy": {"problem1": first(**NOISY)},
-        "endless": {"problem1": first(**ENDLESS)},  # and one notebook is missing
+        "untouched": {"problem1": first()},  # and one notebook is missing
+        "visible-only": {"problem1": first(**RIGHT | VISIBLE_ONLY)},
+        "noisy-and-endless": {"problem1": first(**NOISY_AND_ENDLESS)},
         "deadly": {"problem1": first(**DEADLY)},
-        "cheating": both(**CHEATING),
+        "cheating": {"problem1": first(**CHEATING)},
         "late": both(**RIGHT),
         "zz-twice": {"problem1": first()},  # last: nbgrader stops there
         "late-and-wrong": {"problem1": first(**VISIBLE_ONLY), "other": released("problem2")},
@@ -65,7 +63,7 @@ def hand_in_everything(course: Course) -> dict[str, Any]:
     times = {student: LATE if student.startswith("late") else EARLY for student in work}
     for student, notebooks in work.items():
         course.hand_in(student, times[student], notebooks)
-    (course.submitted("cheating") / "helper.py").write_text("TOTAL = 0\n")
+    (course.submitted("right") / "helper.py").write_text("TOTAL = 0\n")
     return times
 
 
@@ -104,6 +102,7 @@ def three_steps(course: Course, student: str, at: Any, work: Path) -> Score:
     for name in ("prepare", "finish"):
         (work / name).mkdir(parents=True)
     prepare(of, course.submitted(student), work / "prepared", work / "prepare", course.source)
+    execute.lay_out(work / "prepared", work / "executed")
     execute.run(work / "prepared", work / "executed", CELL_S, 10**7)
     return finish(of, work / "prepared", work / "executed", work / "autograded" / student, work / "finish")
 
@@ -122,10 +121,9 @@ def test_every_score_is_that_of_nbgrader(
     assert scores == {
         "right": Score(12, 27, True, 0),  # 3 for the test, 2 partial, 7 in the second; two cells wait for a person
         "untouched": Score(0, 27, True, 0),  # the task
-        "visible-only": Score(7.5, 27, True, 0),
-        "noisy": Score(0, 27, True, 0),  # nbgrader: a test that writes to stderr has failed
-        "endless": Score(2, 27, True, 0),
-        "cheating": Score(7, 27, True, 0),
+        "visible-only": Score(0.5, 27, True, 0),
+        "noisy-and-endless": Score(0, 27, True, 0),  # nbgrader: a test that writes to stderr has failed
+        "cheating": Score(0, 27, True, 0),
         "late": Score(12, 27, True, 1.5),
         "late-and-wrong": Score(0.5, 27, True, 0.5),
     }
@@ -134,7 +132,7 @@ def test_every_score_is_that_of_nbgrader(
         grade_by_hand(course)
         times["late"] = EARLY + timedelta(days=3)
         course.hand_in("late", times["late"], {"problem1": answered(course.released("problem1"), **RIGHT)})
-    again = {student: at for student, at in times.items() if student in ("right", "visible-only", "late", "deadly")}
+    again = {student: at for student, at in times.items() if student in ("right", "visible-only", "late")}
     for course, student in product((theirs, ours), times.keys() - again.keys()):
         shutil.rmtree(course.submitted(student))
     scores = grade_both(theirs, ours, again, tmp_path / "again")
@@ -150,5 +148,5 @@ def grade_both(theirs: Course, ours: Course, times: dict[str, Any], work: Path) 
             scores[student] = three_steps(ours, student, at, work / student)
         except (execute.DeadKernelError, NotGradable):
             assert student in ("deadly", "zz-twice")
-    assert reference.wait() == 1, "one kernel dies, and one notebook has a cell twice"
+    assert reference.wait() == int("deadly" in times), "one kernel dies, and one notebook has a cell twice"
     return scores

@@ -1,10 +1,15 @@
 """What an exchange is filled with in tests: packed assignments, over HTTP as people's servers send them."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import uvicorn
 
+from kirzl_lab.cli.ports import free_port
 from kirzl_lab.store.archives import pack
 from tests.service.conftest import Service
 from tests.service.sample import INSTRUCTOR, STUDENT
@@ -46,3 +51,25 @@ async def fill_exchange(service: Service, folder: Path) -> dict[str, Any]:
         assert answer.status_code == 201, answer.text
         submission: dict[str, Any] = answer.json()
         return submission
+
+
+@asynccontextmanager
+async def listening(service: Service) -> AsyncIterator[str]:
+    """The application on a loopback port, for what only a real connection shows."""
+    server = uvicorn.Server(
+        uvicorn.Config(service.app, host="127.0.0.1", port=free_port(), log_level="warning", lifespan="off")
+    )
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        assert not serving.done(), "the service did not start"
+        await asyncio.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.config.port}"
+    finally:
+        server.should_exit = True
+        await serving
+
+
+def kept_files(service: Service) -> set[str]:
+    """Every file of the blob store and its drafts, by name."""
+    return {path.name for path in Path(service.state.settings.blobs).rglob("*") if path.is_file()}

@@ -157,7 +157,7 @@ async def api_submit(
         await exchange.may_submit(session, space, assignment, by=by, key=idempotency_key)
     async with receive(request, limits_of(space)) as received, state.writing() as session:
         handed_in = await exchange.submit(
-            session, state.blobs, state.signer, space, assignment, received, by=by, key=idempotency_key
+            session, state.blobs, space, assignment, received, by=by, key=idempotency_key, signer=state.signer
         )
         line = await submission_line(session, handed_in.submission.id)
     if not handed_in.new:
