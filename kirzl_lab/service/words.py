@@ -46,7 +46,7 @@ STAGES = {
     Stage.MISSING: "nothing handed in",
     Stage.SUBMITTED: "handed in, not graded",
     Stage.NEEDS_MANUAL_GRADE: "to be graded by hand",
-    Stage.GRADED: "graded, feedback not released",
+    Stage.GRADED: "graded",
     Stage.RELEASED: "feedback released",
 }
 """How far somebody's work on an assignment has come, for those who run the course."""
