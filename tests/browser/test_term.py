@@ -125,6 +125,8 @@ def release(lecturer: Lecturer) -> None:
     page.locator(".modal input.name").fill(ASSIGNMENT)
     page.locator(".modal input.duedate").fill(DUE)
     page.get_by_role("button", name="Save").click()
+    # What was typed is a time of the course's zone, and formgrader says so.
+    expect(page.get_by_role("row").filter(has_text=ASSIGNMENT)).to_contain_text("2099-03-01 23:59:00 CET")
     made = page.get_by_role("link", name=ASSIGNMENT, exact=True)
     expect(made).to_have_attribute("href", f"/user/{lecturer.hub_name}/{COURSE}/lab/tree/course/source/{ASSIGNMENT}")
     lecturer.write(f"course/source/{ASSIGNMENT}/{NOTEBOOK}.ipynb", SOURCE)
