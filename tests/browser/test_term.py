@@ -244,7 +244,7 @@ def same_everywhere(lecturer: Lecturer, students: list[Student], lab: RunningLab
     assert found == expected
     lecturer.formgrader(f"gradebook/{ASSIGNMENT}/{NOTEBOOK}")
     for work in WORKS:
-        expect(page.get_by_role("cell", name=f"{work.score:g} / 10", exact=True)).to_be_visible()
+        expect(page.get_by_role("gridcell", name=f"{work.score:g} / 10", exact=True)).to_be_visible()
 
 
 def come_late(lecturer: Lecturer, late: Student) -> None:

@@ -30,6 +30,8 @@ class CourseFolder:
         self._course = course
         self._service = service
         self._log = log
+        self.names: dict[str, str] = {}
+        """Hub name -> name of everybody who has handed something in, once the folder has followed."""
 
     def follow(self) -> int:
         """Bring what is missing; the number of folders in which something came. Raises `ServiceError`, `OSError`."""
@@ -40,6 +42,7 @@ class CourseFolder:
                 for step in ("source", "release"):
                     count += self._follow_assignment(brought, step, assignment["name"], assignment[f"{step}_sha256"])
             for submission in _latest(self._service.submissions(self._course)):
+                self.names[submission["student"]] = submission["student_name"]
                 count += self._follow_submission(submission)
             for graded in _latest(sorted(self._service.graded(self._course), key=when)):
                 count += self._follow_graded(brought, graded)

@@ -14,7 +14,7 @@ from tornado.ioloop import IOLoop
 from tornado.web import authenticated
 
 from kirzl_lab.courses.in_server import loading
-from kirzl_lab.courses.in_server.configuration import SPACE, course_folder
+from kirzl_lab.courses.in_server.configuration import GRADEBOOK, SPACE, course_folder
 
 ADDRESS = "kirzl-lab/course-folder"
 """POST brings the folder up to date and tells how many folders were brought."""
@@ -27,10 +27,15 @@ def follow(environment: Mapping[str, str], log: Any) -> int:
     """Bring the course folder of this server up to date; see `CourseFolder.follow`. It blocks."""
     loading.load()
     from kirzl_lab.courses.in_server.course_folder import CourseFolder  # noqa: PLC0415 - brings nbgrader in
+    from kirzl_lab.courses.in_server.naming import name_students  # noqa: PLC0415 - brings nbgrader in
     from kirzl_lab.courses.in_server.service import LabService  # noqa: PLC0415 - brings httpx in
 
     with LabService(environment) as service:
-        return CourseFolder(course_folder(environment), environment[SPACE], service, log).follow()
+        folder = CourseFolder(course_folder(environment), environment[SPACE], service, log)
+        count = folder.follow()
+    if gradebook := environment.get(GRADEBOOK):
+        name_students(gradebook, environment[SPACE], folder.names, log)
+    return count
 
 
 def followed(environment: Mapping[str, str], log: Any) -> None:

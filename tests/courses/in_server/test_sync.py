@@ -5,13 +5,19 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
+from nbgrader.api import Gradebook
+
+from kirzl_lab.courses.gradebook import GradebookFiles
+from kirzl_lab.courses.in_server.configuration import GRADEBOOK
 from kirzl_lab.courses.in_server.sync import follow
 from kirzl_lab.grading.runs import State
 from tests.courses.in_server.conftest import Desk, Lab, notebook
 from tests.courses.in_server.test_feedback import give
 from tests.service.sample import ASSISTANT, COLLEAGUE, INSTRUCTOR, STUDENT
 
+COURSE = "ml-101"
 LOG = logging.getLogger("test")
 
 
@@ -132,3 +138,22 @@ def test_two_servers_at_once(teacher: Desk, student: Desk, desks: Callable[[str]
         thread.join(60)
     assert sorted(counts) == [0, 2]
     assert not list(fresh.course.rglob(".kirzl-part-*"))
+
+
+def test_students_have_names_in_formgrader(teacher: Desk, student: Desk, colleague: Desk, tmp_path: Path) -> None:
+    teacher.write("course/source/ps1/p1.ipynb", notebook("a"))
+    teacher.release("ps1")
+    student.fetch_and_submit("ps1")
+    colleague.fetch_and_submit("ps1")
+    address = GradebookFiles(tmp_path).staff_url(COURSE, teacher.who)
+    teacher.environment[GRADEBOOK] = address
+    with Gradebook(address, COURSE) as book:
+        book.add_student(COLLEAGUE, first_name="As", last_name="Written")
+    followed(teacher)
+    followed(teacher)
+    with Gradebook(address, COURSE) as book:
+        named = {each.id: (each.last_name, each.first_name) for each in book.students}
+    assert named[COLLEAGUE] == ("Written", "As")
+    name, beside = named[STUDENT]
+    assert name
+    assert beside == STUDENT
