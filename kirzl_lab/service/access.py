@@ -45,6 +45,10 @@ AUTHORIZATION = re.compile(r"(?:bearer|token) +([!-~]{1,4000})", re.IGNORECASE)
 """`Bearer` (RFC 6750, 2.1) or JupyterHub's own `token`."""
 
 
+LARGEST_FORM = 4 * 2**20
+"""Bytes of a form: a roster of the largest size, every character of it quoted."""
+
+
 class Who(StrEnum):
     """Who may use a route."""
 
