@@ -86,6 +86,17 @@ class LongAction(JupyterHandler):
         self.finish(json.dumps(told))
 
 
+class GradeAction(JupyterHandler):
+    """Grade, from formgrader's button: the lab runs the submission, and the server goes on meanwhile."""
+
+    @authenticated
+    async def post(self, assignment: str, student: str) -> None:
+        """Do it; the answer is as nbgrader's."""
+        told = await asyncio.to_thread(_grade, assignment, student, self.log)
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps(told))
+
+
 def install(server: Any) -> None:
     """Load formgrader when it is opened."""
     formgrader = Formgrader(server)
@@ -112,6 +123,7 @@ def _add(server: Any) -> None:
     routes: list[tuple[Any, ...]] = [
         (rf"{assignment}/(release|unrelease|collect|release_feedback)", LongAction),
         (rf"{assignment}/([^/]+)/(release_feedback)", LongAction),
+        (r"/formgrader/api/submission/([^/]+)/([^/]+)/autograde", GradeAction),
         *(
             (pattern, _framed(handler), *rest)
             for pattern, handler, *rest in [*handlers.default_handlers, *apihandlers.default_handlers]
@@ -148,3 +160,18 @@ def _act(method: str, assignment: str, student: str | None) -> Any:
     app.load_config_file()
     api = NbGraderAPI(CourseDirectory(config=app.config), config=app.config)
     return getattr(api, method)(assignment, *([student] if student else []))
+
+
+def _grade(assignment: str, student: str, log: Any) -> dict[str, Any]:
+    """Whether it was graded, and the log that formgrader shows."""
+    from kirzl_lab.courses.in_server import grading  # noqa: PLC0415 - brings nbgrader in
+    from kirzl_lab.courses.in_server.service import ServiceError  # noqa: PLC0415
+    from kirzl_lab.store.archives import ArchiveRefused  # noqa: PLC0415
+
+    lines: list[str] = []
+    try:
+        whole, text = grading.told(grading.grade(assignment, student, lines.append, log))
+    except (ServiceError, ArchiveRefused, OSError) as error:
+        return {"success": False, "log": "\n".join(lines), "error": str(error)}
+    said = "\n".join([*lines, text])
+    return {"success": True, "log": said} if whole else {"success": False, "log": said, "error": text}
