@@ -29,6 +29,8 @@ class Image:
 
 INSIDE_SERVERS = (
     "kirzl_lab/__init__.py",
+    "kirzl_lab/courses/__init__.py",
+    "kirzl_lab/courses/in_server",
     "kirzl_lab/logs.py",
     "kirzl_lab/spawning/__init__.py",
     "kirzl_lab/spawning/activity.py",
@@ -37,8 +39,20 @@ INSIDE_SERVERS = (
     "kirzl_lab/spawning/jupyter",
     "kirzl_lab/spawning/server.py",
     "kirzl_lab/spawning/server_extension.py",
+    "kirzl_lab/store/__init__.py",
+    "kirzl_lab/store/archive_reading.py",
+    "kirzl_lab/store/archive_rules.py",
+    "kirzl_lab/store/archives.py",
 )
 """The part of the lab that runs inside people's servers. It needs nothing of the rest (`tests/images/test_plan.py`)."""
+
+INSIDE_GRADERS = (
+    "kirzl_lab/grading/__init__.py",
+    "kirzl_lab/grading/carrier.py",
+    "kirzl_lab/grading/execute.py",
+    "kirzl_lab/grading/outcomes.py",
+)
+"""The part that runs beside or as student code; the archives are in the image that it stands on."""
 
 IMAGES = (
     Image("base", "Debian 12 with Python 3.11", DEBIAN, (), (), ("python3.11", "--version"), 100),
@@ -96,7 +110,7 @@ IMAGES = (
         ("python", "-P", "-m", "kirzl_lab.spawning.server", "--version"),
         50,
     ),
-    Image("grader", "Runs submissions", "notebook", (), (), ("nbgrader", "--version"), 15),
+    Image("grader", "Runs submissions", "notebook", INSIDE_GRADERS, (), ("nbgrader", "--version"), 15),
     Image("postgres", "Debian's PostgreSQL 15", "base", ("images/postgres/serve",), (), ("postgres", "--version"), 40),
     Image("egress", "Squid", "base", ("images/egress/squid.conf",), (), ("squid", "--version"), 30),
 )

@@ -524,3 +524,8 @@ class GradebookAway(Problem):
 class GradingBroke(Problem):
     slug, status = "grading-broke", 500
     sentence = "Grading stopped before it was done, which loses nothing: grade this submission again."
+
+
+class NotGraded(Problem):
+    slug, status = "not-graded", 404
+    sentence = "This submission has not been graded yet: start a grading run first."

@@ -34,7 +34,7 @@ from kirzl_lab.catalog.models import (
 from kirzl_lab.catalog.roster_file import RosterFile, read_roster
 from kirzl_lab.catalog.text_file import escapes, why
 from kirzl_lab.catalog.validate import validate
-from kirzl_lab.catalog.values import MEANING, SPACE_NAME
+from kirzl_lab.catalog.values import ASSIGNMENT_NAME, MEANING, SPACE_NAME, is_assignment_name
 from kirzl_lab.catalog.yaml_file import YamlFile, read_yaml
 
 __all__ = ["CatalogueMistakes", "Mistake", "load", "read_site"]
@@ -60,6 +60,7 @@ class CourseFolder:
     mistakes: list[Mistake]
     """Those of the folder itself."""
     materials: bool = False
+    assignments: tuple[str, ...] = ()
 
 
 @dataclass
@@ -101,6 +102,7 @@ def load(hub_config: Path, courses: Path) -> Catalogue:
                 file=folder.file.model,
                 roster=tuple(folder.roster.rows),
                 materials=folder.materials,
+                assignments=folder.assignments,
             )
             for folder in site.courses
             if folder.file.model is not None
@@ -178,13 +180,36 @@ def read_course(folder: Path, courses: Path) -> CourseFolder:
         return CourseFolder(
             folder, Read(YamlFile(path, None, [], readable=False), None), RosterFile(folder / "roster.csv"), mistakes
         )
-    materials = folder / "materials"
-    has_materials = materials.is_dir()
-    if (has_materials or materials.is_symlink()) and escapes(materials, folder):
-        mistakes.append(Mistake(materials, 0, None, "a link that leads out of the course", "a folder inside it"))
-    elif materials.exists() and not has_materials:
-        mistakes.append(Mistake(materials, 0, None, "a file", "a folder"))
+    materials = _has_folder(folder / "materials", mistakes)
+    assignments = _assignments(folder / "source", mistakes) if _has_folder(folder / "source", mistakes) else ()
     roster = read_roster(folder / "roster.csv", folder)
     if not roster.readable and not roster.path.exists() and (other := _near(folder, "roster.csv")):
         roster.mistakes[:] = [Mistake(roster.path, 0, None, f"no such file, but {shown(other)}", "roster.csv")]
-    return CourseFolder(folder, _yaml(folder, "course.yaml", CourseFile), roster, mistakes, has_materials)
+    return CourseFolder(folder, _yaml(folder, "course.yaml", CourseFile), roster, mistakes, materials, assignments)
+
+
+def _has_folder(path: Path, mistakes: list[Mistake]) -> bool:
+    """Whether a course has this folder in its own; adds to `mistakes` when something else has its name."""
+    there = path.is_dir()
+    if (there or path.is_symlink()) and escapes(path, path.parent):
+        mistakes.append(Mistake(path, 0, None, "a link that leads out of the course", "a folder inside it"))
+        return False
+    if path.exists() and not there:
+        mistakes.append(Mistake(path, 0, None, "a file", "a folder"))
+    return there
+
+
+def _assignments(source: Path, mistakes: list[Mistake]) -> tuple[str, ...]:
+    """The names of the folders in `source`, hidden ones left out: each is an assignment."""
+    try:
+        names = sorted(entry.name for entry in source.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    except OSError as error:
+        mistakes.append(
+            Mistake(source, 0, None, f"no folder to read ({why(error)})", "a folder with one folder an assignment")
+        )
+        return ()
+    for name in names:
+        if not is_assignment_name(name):
+            found = f"an assignment folder called “{shown(name)}”"
+            mistakes.append(Mistake(source / name, 0, None, found, MEANING[ASSIGNMENT_NAME]))
+    return tuple(names)

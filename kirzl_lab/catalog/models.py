@@ -350,6 +350,8 @@ class Course(Model):
     roster: tuple[RosterRow, ...] = ()
     materials: bool = False
     """Whether the folder has a `materials` folder."""
+    assignments: tuple[str, ...] = ()
+    """Names of the assignments in its `source` folder, in order."""
 
 
 class Catalogue(Model):

@@ -67,6 +67,7 @@ FOLDER = """\
 | `course.yaml` | what the course is |
 | `roster.csv` | who is in it; with nothing but its first line when nobody is yet |
 | `materials/` | what students find in it (may be left out) |
+| `source/` | its assignments as nbgrader has them, with solutions, one folder each (may be left out); students get the release that nbgrader makes of it |
 
 A course whose folder goes away is archived: nobody can open it, and nobody's work is deleted.
 """

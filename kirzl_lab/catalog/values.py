@@ -15,6 +15,9 @@ from kirzl_lab.catalog.mistakes import meant
 SPACE_NAME = r"^[a-z](?:-?[a-z0-9])*$"
 """Names of servers, pods and volumes are derived from it (design: at most 24 characters)."""
 
+ASSIGNMENT_NAME = r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?$"
+"""What nbgrader takes and every file system keeps apart; at most 64 characters."""
+
 CLAIM_NAME = r"^[A-Za-z][A-Za-z0-9_:./-]{0,99}$"
 RESOURCE = r"^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?/[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
 VARIABLE = r"^[A-Z][A-Z0-9_]{0,99}$"
@@ -28,6 +31,8 @@ DOMAIN = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[
 
 MEANING = {
     SPACE_NAME: "a name of at most 24 characters: a to z, 0 to 9 and single hyphens, a letter first, no hyphen at the end",
+    ASSIGNMENT_NAME: "a name of at most 64 characters: letters of the English alphabet, digits, dots, hyphens and "
+    "underscores, a letter or digit first, no dot at the end",
     CLAIM_NAME: "the name of a claim, for example email",
     DOMAIN: "a domain in lower case, for example uni.example",
     HOST: "a host in lower case, for example packages.example, or with a dot in front everything below it",
@@ -45,6 +50,11 @@ Name = Annotated[str, StringConstraints(pattern=SPACE_NAME, max_length=24)]
 Domain = Annotated[str, StringConstraints(pattern=DOMAIN, max_length=253)]
 ClaimName = Annotated[str, StringConstraints(pattern=CLAIM_NAME)]
 Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+
+def is_assignment_name(name: str) -> bool:
+    """Whether `name` may be the name of an assignment: 1 to 64 of `[A-Za-z0-9._-]`, a letter or digit first, no dot at the end."""
+    return re.fullmatch(ASSIGNMENT_NAME, name) is not None
 
 
 @cache

@@ -24,16 +24,7 @@ START_LIMIT_S = 100
 """Seconds until all parts answer: some on a quiet machine, many on a busy one."""
 
 DEMO_ACCOUNTS = {
-    "Demo University": (
-        "operator",
-        "lecturer",
-        "assistant",
-        "student1",
-        "student2",
-        "student3",
-        "student4",
-        "student5",
-    ),
+    "Demo University": ("operator", "lecturer", "assistant", "student1 to student30"),
     "Demo University of Applied Sciences": ("lecturer", "student1", "student2"),
     "Demo Start-up Centre": ("founder", "member"),
 }

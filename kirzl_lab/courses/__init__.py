@@ -1,5 +1,4 @@
-"""Teaching: the life of courses, their rosters, assignments and what is handed in.
+"""Teaching: course life, rosters, the exchange of assignments and submissions, the gradebook.
 
-Guarantees: a course belongs to the people on its roster and to nobody else; what somebody handed in stays when they
-leave; nothing is ever half-applied.
+Files are nbgrader's, and so is the gradebook; what stands around them is ours.
 """

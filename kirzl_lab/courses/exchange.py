@@ -150,13 +150,13 @@ async def may_submit(session: AsyncSession, space: Space, name: str, *, by: By, 
 async def submit(
     session: AsyncSession,
     blobs: Blobs,
-    signer: Signer,
     space: Space,
     name: str,
     received: Received,
     *,
     by: By,
     key: str,
+    signer: Signer,
 ) -> HandedIn:
     """Hand in the archive. The same key with the same content is the same submission, however often it comes.
 
@@ -221,7 +221,8 @@ async def release_feedback(
     """Let the person whose submission it is fetch this feedback."""
     submission.feedback_sha256 = await _needed(session, blobs, received)
     submission.feedback_at = received.at
-    _about_feedback(session, audit.Action.FEEDBACK_RELEASED, space, submission, by, received.at)
+    about = {"person_id": submission.person_id, "submission": submission.id}
+    _write_down(session, audit.Action.FEEDBACK_RELEASED, space, by, received.at, **about)
 
 
 async def withdraw_feedback(
@@ -231,7 +232,8 @@ async def withdraw_feedback(
     if submission.feedback_sha256 is None:
         raise NoFeedback()
     submission.feedback_sha256 = submission.feedback_at = None
-    _about_feedback(session, audit.Action.FEEDBACK_WITHDRAWN, space, submission, by, now)
+    about = {"person_id": submission.person_id, "submission": submission.id}
+    _write_down(session, audit.Action.FEEDBACK_WITHDRAWN, space, by, now, **about)
 
 
 async def _needed(session: AsyncSession, blobs: Blobs, received: Received) -> str:
@@ -260,12 +262,6 @@ async def _with_key(session: AsyncSession, assignment_id: int, person_id: int, k
         Submission.assignment_id == assignment_id, Submission.person_id == person_id, Submission.key == key
     )
     return (await session.execute(query)).scalar_one_or_none()
-
-
-def _about_feedback(
-    session: AsyncSession, action: audit.Action, space: Space, submission: Submission, by: By, now: datetime
-) -> None:
-    _write_down(session, action, space, by, now, person_id=submission.person_id, submission=submission.id)
 
 
 def _write_down(

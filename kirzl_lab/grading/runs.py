@@ -253,6 +253,12 @@ async def take_report(session: AsyncSession, token: str) -> Task | None:
     return await _take(session, GradingTask.report_hash, token)
 
 
+async def task_reporting(session: AsyncSession, token: str) -> Task | None:
+    """The task whose present attempt may report with that token, which is not used up by this."""
+    wanted = _about_tasks().where(GradingTask.report_hash == hash_of(token), GradingTask.state == State.EXECUTING)
+    return next(iter(await _tasks(session, wanted)), None)
+
+
 async def _take(session: AsyncSession, column: InstrumentedAttribute[str | None], token: str) -> Task | None:
     used = update(GradingTask).where(column == hash_of(token), GradingTask.state == State.EXECUTING)
     taken = (await session.execute(used.values({column: None}).returning(GradingTask.id))).scalar_one_or_none()

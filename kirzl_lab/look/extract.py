@@ -23,8 +23,18 @@ GERMAN = CATALOGUES / "de" / "LC_MESSAGES" / "messages.po"
 TABLES: dict[str, tuple[str, ...]] = {
     "store/archive_rules.py": ("SENTENCES",),
     "hub/spaces.py": ("ROLE_TITLES", "sentences", "words"),
-    "service/words.py": ("ROLES", "KINDS", "VERBS", "SENTENCES", "OPERATORS_ROSTER", "DETAILS", "ACTORS", "UNKNOWN"),
     "service/routes/roster_pages.py": ("CLAIMS", "STATES"),
+    "service/words.py": (
+        "ROLES",
+        "KINDS",
+        "STATES",
+        "VERBS",
+        "SENTENCES",
+        "OPERATORS_ROSTER",
+        "DETAILS",
+        "ACTORS",
+        "UNKNOWN",
+    ),
     "spawning/gpu.py": ("NO_GPU", "NO_SLICE", "NO_WHOLE", "ALL_TAKEN"),
     "spawning/last_words.py": ("IDLE_HOURS", "IDLE_MINUTES"),
     "spawning/cluster_start.py": ("PLACE", "VOLUME", "IMAGE", "STARTING", "ANSWERS"),
@@ -64,7 +74,7 @@ msgstr ""
 """Without dates and names of tools, so that an update changes nothing but sentences."""
 
 ENGLISH_ONLY = ("catalog", "cli", "store")
-"""Rooms that speak to terminals and logs, which are English."""
+"""Rooms that speak to terminals and logs, which are English; but for the tables above."""
 
 
 def found(package: Path = PACKAGE) -> Catalog:
@@ -77,7 +87,7 @@ def found(package: Path = PACKAGE) -> Catalog:
             ):
                 catalogue.add(message, locations=[(_name(file, package), 0)])
     for file in sorted(package.rglob("*.py")):
-        if _room(file, package) not in ENGLISH_ONLY:
+        if _room(file, package) not in ENGLISH_ONLY or _name(file, package) in TABLES:
             for message in python_messages(file.read_text("utf-8"), TABLES.get(_name(file, package), ())):
                 catalogue.add(message, locations=[(_name(file, package), 0)])
     return catalogue

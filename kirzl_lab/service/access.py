@@ -6,6 +6,7 @@ and docs/reference/lab-service.md is made from it.
 
 import hmac
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, cast
@@ -70,6 +71,8 @@ class Who(StrEnum):
     """An assistant or instructor of the course of the address; not with the token of a server that previews."""
     INSTRUCTOR = "instructor"
     """An instructor of the course of the address; not with the token of a notebook server."""
+    TASK = "task"
+    """A grader with a token of its task, which works once; no person."""
     OWN_WORK = "own work"
     """Whose submission it is that the address names, and the staff of its course."""
 
@@ -163,6 +166,22 @@ ACCESS: dict[str, Who] = {
     "api_roster_remove": Who.INSTRUCTOR,
     "api_roster_preview": Who.INSTRUCTOR,
     "api_roster_upload": Who.INSTRUCTOR,
+    "api_grade": Who.STAFF,
+    "api_runs": Who.STAFF,
+    "api_run": Who.STAFF,
+    "api_cancel_run": Who.STAFF,
+    "api_retry_run": Who.STAFF,
+    "api_graded": Who.STAFF,
+    "api_graded_files": Who.STAFF,
+    "api_prepared": Who.TASK,
+    "api_result": Who.TASK,
+    "api_gradebook": Who.STAFF,
+    "api_gradebook_export": Who.STAFF,
+    "api_statistics": Who.STAFF,
+    "api_grades": Who.MEMBER,
+    "gradebook": Who.STAFF,
+    "statistics": Who.STAFF,
+    "grades": Who.MEMBER,
 }
 
 
@@ -201,10 +220,8 @@ async def admit(request: Request, response: Response) -> None:
     who = ACCESS.get(request.scope["route"].name)
     if who is None:
         raise NotFound()
-    if who is Who.ANYONE:
-        return
-    if who is Who.MONITORING:
-        _check_metrics_token(request)
+    if who in NO_PERSON:
+        NO_PERSON[who](request)
         return
     viewer = await find_viewer(request)
     if who is Who.OPERATOR and not viewer.operator:
@@ -257,6 +274,27 @@ def _check_metrics_token(request: Request) -> None:
         raise NotFound()
     if not hmac.compare_digest((_sent_token(request) or "").encode(), expected.encode()):
         raise NotLoggedIn()
+
+
+def _find_task_token(request: Request) -> None:
+    """Whether it is a task's, is decided where it is used up."""
+    token = _sent_token(request)
+    if token is None:
+        raise NotLoggedIn()
+    request.state.task_token = token
+
+
+def task_token_of(request: Request) -> str:
+    """The token that a grader sent."""
+    return cast(str, request.state.task_token)
+
+
+NO_PERSON: dict[Who, Callable[[Request], None]] = {
+    Who.ANYONE: lambda _request: None,
+    Who.MONITORING: _check_metrics_token,
+    Who.TASK: _find_task_token,
+}
+"""For whom no person is looked for -> what is asked of them."""
 
 
 def viewer_of(request: Request) -> Viewer:

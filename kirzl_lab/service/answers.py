@@ -65,7 +65,11 @@ async def tell(request: Request, problem: Problem, headers: dict[str, str] | Non
             return login(request)
         headers["WWW-Authenticate"] = 'Bearer realm="KIRZL Lab"'
     metrics.refused(problem)
-    if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if problem.status in (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.INSUFFICIENT_STORAGE,
+    ):
         headers["Retry-After"] = "30"
     if wants_page(request):
         await _look_for_viewer(request, problem)

@@ -19,17 +19,39 @@ from kirzl_lab.service.routes import (
     course_pages,
     courses,
     exchange,
+    gradebook,
+    grading,
     login,
     people,
     process,
     roster_pages,
     rosters,
     spaces,
+    tasks,
 )
 from kirzl_lab.service.state import Place, ServiceState
 from kirzl_lab.service.watching import Watching
 from kirzl_lab.settings import Settings
 from kirzl_lab.store.database import Store
+
+ROUTERS = tuple(
+    room.router
+    for room in (
+        process,
+        login,
+        spaces,
+        exchange,
+        gradebook,
+        grading,
+        tasks,
+        people,
+        audit,
+        courses,
+        course_pages,
+        rosters,
+        roster_pages,
+    )
+)
 
 Opened = Callable[[], AbstractAsyncContextManager[ServiceState]]
 
@@ -44,24 +66,31 @@ def app_from_environment(environment: Mapping[str, str] = os.environ) -> FastAPI
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[ServiceState]:
-        catalogue = await asyncio.to_thread(load, settings.hub_config, settings.courses)
-        store = Store(settings.database_url)
-        try:
-            # The hub is a neighbour: no proxy of the environment stands between.
-            async with httpx.AsyncClient(trust_env=False) as client:
-                state = ServiceState(settings, place, catalogue, store, client)
-                try:
-                    async with looping(state):
-                        yield state
-                finally:
-                    state.blobs.close()
-        finally:
-            await store.close()
+        async with opened_state(settings, place) as state, looping(state):
+            yield state
 
     return app_for(place, opened)
 
 
-def app_for(place: Place, opened: Opened) -> FastAPI:
+@asynccontextmanager
+async def opened_state(settings: Settings, place: Place) -> AsyncIterator[ServiceState]:
+    """What requests share, with everything that it holds open."""
+    catalogue = await asyncio.to_thread(load, settings.hub_config, settings.courses)
+    store = Store(settings.database_url)
+    try:
+        # The hub is a neighbour: no proxy of the environment stands between.
+        async with httpx.AsyncClient(trust_env=False) as client:
+            state = ServiceState(settings, place, catalogue, store, client)
+            try:
+                yield state
+            finally:
+                state.blobs.close()
+                await asyncio.to_thread(state.gradebooks.close)
+    finally:
+        await store.close()
+
+
+def app_for(place: Place, opened: Opened, routers: tuple[APIRouter, ...] = ROUTERS) -> FastAPI:
     """The application at `place`; its state is `opened` around its life."""
 
     @asynccontextmanager
@@ -84,8 +113,8 @@ def app_for(place: Place, opened: Opened) -> FastAPI:
         redirect_slashes=False,
     )
     everything = APIRouter(prefix=place.prefix.rstrip("/"), dependencies=[Depends(admit)])
-    for room in (process, login, spaces, people, audit, exchange, courses, course_pages, rosters, roster_pages):
-        everything.include_router(room.router)
+    for router in routers:
+        everything.include_router(router)
     app.include_router(everything)
     answers.install(app)
     app.add_middleware(Watching)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Path, Query
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, PlainSerializer
 
 from kirzl_lab.catalog.models import Role, Text
 from kirzl_lab.courses.exchange import ASSIGNMENT
@@ -18,6 +18,12 @@ def _sensible(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
+def _to_the_microsecond(moment: datetime) -> str:
+    """Always the same number of digits, so that what sorts texts sorts moments."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+Precise = Annotated[datetime, PlainSerializer(_to_the_microsecond)]
 CourseName = Annotated[str, Path(description="The course's name.")]
 AssignmentName = Annotated[
     str, Path(description="The assignment's name.", pattern=f"^(?:{ASSIGNMENT})$", max_length=64)
@@ -55,7 +61,7 @@ class SubmissionAnswer(Answer):
     assignment: str = Field(description="Name of the assignment.")
     student: str = Field(description="Hub name of who handed it in.")
     student_name: str
-    submitted_at: datetime = Field(
+    submitted_at: Precise = Field(
         description="The lab's time, in UTC; no two submissions of a person to an assignment have the same."
     )
     late: bool = Field(description="Whether it was handed in after it was due.")

@@ -7,49 +7,56 @@ several processes at once, and waits without harm while the hub or the lab datab
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from kirzl_lab import logs
-from kirzl_lab.courses.erasing import due_to_erase, erase
+from kirzl_lab.courses import erasing
 from kirzl_lab.problems import Problem, ServerNotRunning
 from kirzl_lab.service import metrics
+from kirzl_lab.service.grading import grading
 from kirzl_lab.service.state import ServiceState
+from kirzl_lab.spawning.site import site_of
+from kirzl_lab.store.blob_rows import remove_unneeded
 from kirzl_lab.store.lost import Loss, Reason, losses, write_end
 
 LOOK_EVERY_S = 5.0
-ERASE_EVERY_S = 600.0
+TIDY_EVERY_S = 3600.0
 
 log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
 async def looping(state: ServiceState, every_s: float = LOOK_EVERY_S) -> AsyncIterator[None]:
-    """Run the loops while the block runs."""
-    looks = (
-        _again_and_again(lambda: end_lost_servers(state), every_s, "Servers are"),
-        _again_and_again(lambda: erase_deleted_courses(state), ERASE_EVERY_S, "Deleted courses are"),
-    )
-    tasks = [asyncio.create_task(look) for look in looks]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+    """Run the loops while the block runs. Where there is no controller, grading is one of them."""
+    async with AsyncExitStack() as stack:
+        looks = [
+            _again_and_again("Servers", _every(lambda: end_lost_servers(state), every_s)),
+            _again_and_again("Blobs and deleted courses", _every(lambda: tidy(state), TIDY_EVERY_S)),
+        ]
+        if site_of() is None:
+            looks.append(_again_and_again("Submissions to grade", await stack.enter_async_context(grading(state))))
+        tasks = [asyncio.create_task(look) for look in looks]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def erase_deleted_courses(state: ServiceState) -> list[str]:
-    """Erase courses that were deleted and whose grace is over; returns their names. Raises `LabDatabaseAway`."""
+async def tidy(state: ServiceState) -> None:
+    """Delete courses whose grace is over, and blobs that nothing needs. Raises `LabDatabaseAway`."""
+    now = state.clock()
     async with state.reading() as session:
-        due = await due_to_erase(session, state.clock())
-    for name in due:
+        courses = await erasing.due_to_erase(session, now)
+    for course in courses:
         async with state.writing() as session:
-            await erase(session, name, state.clock())
-        log.info("Erased the course %s, which was deleted", name)
-    return due
+            await erasing.erase(session, course, now)
+        log.info("The course %s is deleted for good", course)
+    removed = await remove_unneeded(state.store, state.blobs, now)
+    if removed:
+        log.info("Removed %i blobs that nothing needs", removed)
 
 
 async def end_lost_servers(state: ServiceState) -> list[Loss]:
@@ -101,19 +108,30 @@ def _due(found: list[Loss], running: dict[tuple[str, str], bool], state: Service
     return [loss for loss in found if runs(loss) and loss.ends_at(grace) <= now]
 
 
-async def _again_and_again(look: Callable[[], Awaitable[Any]], every_s: float, what: str) -> None:
-    """Look, wait, look again; what is in the way is told when it comes and when it has gone."""
+def _every(look: Callable[[], Awaitable[Any]], every_s: float) -> Callable[[], Awaitable[float]]:
+    """The look, which tells to come again after that time."""
+
+    async def looked() -> float:
+        await look()
+        return every_s
+
+    return looked
+
+
+async def _again_and_again(what: str, look: Callable[[], Awaitable[float]]) -> None:
+    """Look, wait as long as it says, look again; what is in the way is told when it comes and when it has gone."""
     trouble: str | None = None
     while True:
+        pause = LOOK_EVERY_S
         try:
-            await look()
+            pause = await look()
             now = None
         except Problem as problem:
             now = problem.text()
         except Exception:  # whatever it is, the next look may find it gone
-            log.exception("%s not looked after: the look failed", what)
+            log.exception("A look failed: %s", what)
             now = trouble
         if now != trouble:
-            log.warning("%s not looked after: %s", what, now) if now else log.info("%s looked after again", what)
+            log.warning("%s: not looked after: %s", what, now) if now else log.info("%s: looked after again", what)
         trouble = now
-        await asyncio.sleep(every_s)
+        await asyncio.sleep(pause)

@@ -23,6 +23,7 @@ WHO_MEANS = {
     Who.MEMBER: "a person with any role in the course of the address; for everybody else there is no such course. The token of a notebook server counts for the course that the server was started in",
     Who.STAFF: "an assistant or instructor of the course; not with the token of a server that previews",
     Who.INSTRUCTOR: "an instructor of the course, and not with the token of a notebook server",
+    Who.TASK: "a grader with a token of its task: it works once, for the attempt that it was made for",
     Who.OWN_WORK: "the person whose submission it is, and the assistants and instructors of its course; for everybody else there is no such submission",
 }
 

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kirzl_lab import metrics
 from kirzl_lab.catalog.models import Catalogue
+from kirzl_lab.courses.gradebook import gradebooks
 from kirzl_lab.courses.receipts import Signer
 from kirzl_lab.problems import LabDatabaseAway
 from kirzl_lab.service.hub import Hub
@@ -107,6 +108,7 @@ class ServiceState:
         self.hub = Hub(client, place.api_url, place.api_token)
         self.cookies = LoginCookies(place.api_token, place.prefix, secure=settings.public_url.startswith("https://"))
         self.tokens = TokenCache(self.hub.owner)
+        self.gradebooks = gradebooks(settings.data, store.engine.url)
 
     @cached_property
     def signer(self) -> Signer:

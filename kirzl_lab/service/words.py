@@ -12,6 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from kirzl_lab.catalog.models import Kind, Role
+from kirzl_lab.courses.gradebook_table import State
 from kirzl_lab.look.i18n import Words
 from kirzl_lab.service.pages import with_query
 from kirzl_lab.store.audit import Action
@@ -27,6 +28,14 @@ ROLES = {
 }
 
 KINDS = {Kind.COURSE: "Course", Kind.SANDBOX: "Sandbox", Kind.RESEARCH: "Research"}
+
+STATES = {
+    State.MISSING: "missing",
+    State.SUBMITTED: "handed in, not graded",
+    State.NEEDS_MANUAL_GRADE: "to be graded by hand",
+    State.GRADED: "graded",
+}
+"""How far a student's work on an assignment has come."""
 
 VERBS = {
     Action.PERSON_CREATED: "First login",
@@ -59,6 +68,7 @@ VERBS = {
     Action.ASSIGNMENT_WITHDRAWN: "Assignment withdrawn",
     Action.FEEDBACK_RELEASED: "Feedback released",
     Action.FEEDBACK_WITHDRAWN: "Feedback withdrawn",
+    Action.GRADING_STARTED: "Grading started",
 }
 """Each verb as the filter of the page Audit names it."""
 
@@ -93,6 +103,7 @@ SENTENCES = {
     Action.ASSIGNMENT_WITHDRAWN: "An assignment of %(space)s was withdrawn.",
     Action.FEEDBACK_RELEASED: "Feedback for %(person)s in %(space)s was released.",
     Action.FEEDBACK_WITHDRAWN: "Feedback for %(person)s in %(space)s was withdrawn.",
+    Action.GRADING_STARTED: "Submissions in %(space)s were sent to be graded.",
 }
 
 OPERATORS_ROSTER = {

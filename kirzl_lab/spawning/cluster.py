@@ -22,7 +22,7 @@ from sqlalchemy.orm import object_session
 from traitlets import default
 
 from kirzl_lab.problems import Phrase, SizeFull
-from kirzl_lab.spawning import endings, last_words, pod, pod_rules, troubles, watch
+from kirzl_lab.spawning import endings, last_words, pod, pod_rules, server_environment, troubles, watch
 from kirzl_lab.spawning.answering import answers
 from kirzl_lab.spawning.choice import Choice
 from kirzl_lab.spawning.cluster_api import ClusterApi, TroubleError
@@ -166,7 +166,8 @@ class ClusterSpawner(KubeSpawner):
         if self.choice is None:
             return env
         hub_home = (self.public_hub_url or self.hub.base_url).rstrip("/") + "/home"
-        return env | pod.environment(self.choice, self.site, hub_home)
+        service = server_environment.service_address(self.site.service_url, self.hub.base_url)
+        return env | pod.environment(self.choice, self.site, hub_home, service)
 
     async def _until_it_answers(self, name: str, pods: PodWatch) -> str:
         waiting = PodStart(name, pods, self._api, self._telling)

@@ -12,6 +12,8 @@ from kirzl_lab.spawning.choice import Choice
 PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 MATERIALS = "materials"
 """Name of a course's materials beside the work."""
+COURSE = "course"
+"""Name of nbgrader's course folder beside the work of people who run a course."""
 
 
 def home(data: Path, choice: Choice) -> Path:
@@ -22,6 +24,16 @@ def home(data: Path, choice: Choice) -> Path:
 def materials_copy(data: Path, choice: Choice) -> Path:
     """The folder with the copy of the space's materials that students read."""
     return data / "spaces" / _part(choice.space) / MATERIALS
+
+
+def course(data: Path, choice: Choice) -> Path:
+    """The course folder of nbgrader that all who run the course share."""
+    return data / "spaces" / _part(choice.space) / COURSE
+
+
+def gradebook(data: Path, choice: Choice) -> Path:
+    """The course's gradebook."""
+    return data / "gradebooks" / _part(choice.space) / "gradebook.db"
 
 
 def log_file(data: Path, choice: Choice) -> Path:

@@ -143,6 +143,7 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
         if choice.materials_source is not None:
             self._telling.tell(Step.MATERIALS)
         seal = await self._lay_out_materials(choice, home)
+        await asyncio.to_thread(self._lay_out_course, choice, home)
         self._telling.tell(Step.STARTING)
         self._hold_gpu(choice)
         limit = await self._limit(choice)
@@ -172,6 +173,16 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
             # Yesterday's materials, or none, are better than no server.
             self.log.exception("The materials of %s could not be brought up to date", choice.space)
         return await asyncio.to_thread(materials.sealed, copy) if copy and copy.is_dir() else []
+
+    def _lay_out_course(self, choice: Choice, home: Path) -> None:
+        """Show the course folder beside the work of people who run the course, and to nobody else."""
+        shown = None
+        if choice.kind == "course" and choice.staff:
+            shown = folders.course(self.data, choice)
+            folders.make_private(shown, self.data)
+            folders.make_private(folders.gradebook(self.data, choice).parent, self.data)
+        if not materials.beside(home, shown, folders.COURSE):
+            self.log.warning("%s has an own file called course: the course's folder is not shown", self._log_name)
 
     async def _limit(self, choice: Choice) -> list[str]:
         limiter = await asyncio.to_thread(limits.detect)
@@ -219,9 +230,13 @@ class LaptopSpawner(SimpleLocalProcessSpawner):
         if self.choice is None:
             return env
         hub_home = (self.public_hub_url or self.hub.base_url).rstrip("/") + "/home"
-        ours = server_environment.of(self.choice, Path(self.home_dir), hub_home, os.environ)
+        inside = os.environ.get(server_environment.SERVICE_URL, "")
+        service = server_environment.service_address(inside, self.hub.base_url) if inside else ""
+        ours = server_environment.of(self.choice, Path(self.home_dir), hub_home, service, os.environ)
         unit = self._held_gpus.get(self._log_name)
         words = {last_words.VARIABLE: str(self._last_words)}
+        if self.choice.kind == "course" and self.choice.staff:
+            words["KIRZL_LAB_GRADEBOOK"] = f"sqlite:///{folders.gradebook(self.data, self.choice)}"
         return env | ours | gpu.environment(unit) | words | {processes.MARK: self._mark}
 
     # -- progress ----------------------------------------------------------------------------------------------

@@ -38,12 +38,12 @@ def lay_out(home: Path, source: Path | None, copy: Path | None) -> bool:
     return beside(home, source if source is None or copy is None else copy)
 
 
-def beside(home: Path, shown: Path | None) -> bool:
-    """Make `home/materials` lead to `shown`, or to nothing; False when a file or folder of the person's is in its way.
+def beside(home: Path, shown: Path | None, name: str = "materials") -> bool:
+    """Make `home/NAME` lead to `shown`, or to nothing; False when a file or folder of the person's is in its way.
 
     Only a link is ever replaced or removed.
     """
-    link = home / "materials"
+    link = home / name
     if not link.is_symlink() and link.exists():
         return shown is None
     if shown is None:

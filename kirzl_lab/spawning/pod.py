@@ -150,9 +150,9 @@ def traits(choice: Choice, site: ClusterSite) -> dict[str, Any]:
     }
 
 
-def environment(choice: Choice, site: ClusterSite, hub_home: str) -> dict[str, str]:
-    """What the server is told besides JupyterHub's own variables; `hub_home` is the address of My spaces."""
-    told = server_environment.everywhere(choice, HOME, hub_home) | {
+def environment(choice: Choice, site: ClusterSite, hub_home: str, service: str) -> dict[str, str]:
+    """What the server is told besides JupyterHub's own variables; the addresses are those of `server_environment`."""
+    told = server_environment.everywhere(choice, HOME, hub_home, service) | {
         # Of this pod alone: connection files of kernels that died with the last one would pile up in the home.
         "JUPYTER_RUNTIME_DIR": "/tmp/jupyter-runtime",  # noqa: S108 - the pod's own
         last_words.VARIABLE: "/dev/termination-log",

@@ -109,7 +109,7 @@ def _inside(container: Manifest) -> Iterator[str]:
 
 def _environment(container: Manifest, choice: Choice, site: ClusterSite) -> Iterator[str]:
     found = {entry.get("name"): entry.get("value") for entry in container.get("env") or []}
-    wanted = pod.environment(choice, site, "")
+    wanted = pod.environment(choice, site, "", "")
     for name in ("KIRZL_LAB_SPACE", "KIRZL_LAB_PURPOSE", "KIRZL_LAB_IDLE_HOURS"):
         yield from _same(name, found.get(name), wanted.get(name))
     # Whoever may go anywhere may go through a proxy of the site's.

@@ -13,6 +13,20 @@ VARIABLE = "KIRZL_LAB_CLUSTER"
 """Names the file. Where it is not set, servers are processes of this machine."""
 
 
+class Graders(BaseModel):
+    """Where submissions are run, and what each may use."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    namespace: str = Field(description="Where the Jobs are made; nothing else is there.")
+    image: str = Field(description="What the cluster pulls.")
+    cpus: float = Field(gt=0, description="Cores of one submission.")
+    memory_gib: float = Field(gt=0, description="Memory of one submission, in GiB.")
+    minutes: float = Field(gt=0, description="How long one submission may run.")
+    at_once: int = Field(ge=1, description="How many submissions are run at the same moment.")
+    tasks: str = Field(description="Where graders fetch and report: http://tasks:8090.")
+
+
 class ClusterSite(BaseModel):
     """The cluster as the hub's process sees it."""
 
@@ -38,6 +52,7 @@ class ClusterSite(BaseModel):
     )
     server_node_selector: dict[str, str] = Field(default_factory=dict, description="Labels of nodes for all servers.")
     server_tolerations: tuple[Toleration, ...] = Field(default=(), description="Taints that all servers tolerate.")
+    graders: Graders | None = Field(default=None, description="How submissions are run; None: by nobody here.")
     server_priority_class: str = Field(default="", description="PriorityClass of all servers; empty: the default.")
 
 

@@ -35,6 +35,7 @@ class Action(StrEnum):
     INSTITUTION_RESTORED = "institution-restored"
     INSTITUTION_CHANGED = "institution-changed"
     INSTITUTION_REMOVED = "institution-removed"
+    GRADING_STARTED = "grading-started"
     SERVER_STARTED = "server-started"
     SERVER_STOPPED = "server-stopped"
     START_REFUSED = "start-refused"

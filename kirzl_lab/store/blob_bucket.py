@@ -1,9 +1,10 @@
 """Blobs in a bucket of an S3 server, through obstore. Drafts are on this machine's disk.
 
 Address and credentials come from the environment, as every program for S3 has them: `AWS_ENDPOINT_URL`, `AWS_REGION`,
-`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_ALLOW_HTTP`.
+`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`. An address that begins with `http://` is taken at its word.
 """
 
+import os
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -34,8 +35,12 @@ class S3Blobs:
         self._bucket = S3Store(
             parts.netloc,
             prefix=parts.path.strip("/") or None,
-            client_options={"timeout": LIMIT, "connect_timeout": timedelta(seconds=5)},
-            retry_config={"max_retries": 3, "retry_timeout": LIMIT},
+            client_options={
+                "timeout": LIMIT,
+                "connect_timeout": timedelta(seconds=5),
+                "allow_http": os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"),
+            },
+            retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=10)},
         )
         self._run = Threads()
         self._spool = Spool(drafts, self._run)

@@ -164,7 +164,8 @@ class Spool:
         return await self._run(self._remove, before.timestamp())
 
     def _create(self, path: Path) -> BinaryIO:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self._folder.parent, self._folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb", PART)
 
     def _remove(self, before: float) -> int:

@@ -295,3 +295,32 @@ def test_course_creators_may_be_known_by_what_many_people_share(site: Site) -> N
     site.change("lab.yaml", "operator@uni.example\n", f"operator@uni.example\n{creators}")
     (one,) = site.load().lab.course_creators
     assert (one.institution, one.value) == ("uni", "faculty@uni.example")
+
+
+def test_assignments_are_the_folders_in_source(site: Site) -> None:
+    for name in ("2-regression", "1_first.try", ".ipynb_checkpoints"):
+        (site.course / "source" / name).mkdir(parents=True)
+    (site.course / "source" / "header.ipynb").write_text("{}", encoding="utf-8")
+
+    assert site.load().courses["ml-101"].assignments == ("1_first.try", "2-regression")
+
+
+@pytest.mark.parametrize("name", ["a+b", "end.", "-first", "two words", "größe", "x" * 65])
+def test_assignment_names_that_nbgrader_or_a_file_system_would_not_keep_are_refused(site: Site, name: str) -> None:
+    (site.course / "source" / name).mkdir(parents=True)
+
+    (mistake,) = site.mistakes()
+    assert mistake.found.startswith("an assignment folder called “")
+    assert mistake.expected.startswith("a name of at most 64 characters")
+
+
+def test_source_is_a_folder_of_the_course(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
+    source = site.course / "source"
+    source.write_text("x", encoding="utf-8")
+    assert site.told() == ["courses/ml-101/source: found a file, expected a folder"]
+
+    source.unlink()
+    source.symlink_to(tmp_path_factory.mktemp("outside"))
+    assert site.told() == [
+        "courses/ml-101/source: found a link that leads out of the course, expected a folder inside it"
+    ]

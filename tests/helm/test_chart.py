@@ -123,16 +123,17 @@ def test_every_pod_keeps_within_its_bounds(example: Path) -> None:
 def test_every_lasting_pod_is_asked_whether_it_is_well(example: Path) -> None:
     for where, template in templates(documents(chart.render(example))):
         for container in template["spec"]["containers"] if not where.startswith("Job/") else []:
-            assert {"readinessProbe", "livenessProbe"} <= set(container), where
+            asked = {"livenessProbe"} if where == "Deployment/controller" else {"readinessProbe", "livenessProbe"}
+            assert asked <= set(container), where  # nobody sends the controller anything
 
 
 @EXAMPLES
-def test_only_the_hub_has_a_way_to_the_api_server(example: Path) -> None:
+def test_only_hub_and_controller_have_a_way_to_the_api_server(example: Path) -> None:
     def token(template: Mapping[str, Any]) -> bool:
         return "serviceAccountToken" in json.dumps(template["spec"]["volumes"])
 
     with_token = [where for where, template in templates(documents(chart.render(example))) if token(template)]
-    assert with_token == ["Deployment/hub"]
+    assert sorted(with_token) == ["Deployment/controller", "Deployment/hub"]
 
 
 @EXAMPLES
@@ -210,9 +211,9 @@ def test_prepare_is_another_job_when_it_has_something_else_to_do(tmp_path: Path)
         (lambda values: values["service"].update(resources={"limits": {"memory": "2Gi"}}), {"service"}),
         (lambda values: values["hub"].update(resources={"limits": {"memory": "2Gi"}}), {"hub"}),
         (lambda values: values["images"].update(references={"proxy": "a/proxy:2"}), {"proxy"}),
-        (lambda values: values["images"].update(references={"notebook": "a/notebook:2"}), {"hub"}),
-        (lambda values: values["storage"].update(homeClass="fast"), {"hub"}),
-        (lambda values: values.update(servers={"nodeSelector": {"pool": "people"}}), {"hub"}),
+        (lambda values: values["images"].update(references={"notebook": "a/notebook:2"}), {"hub", "controller"}),
+        (lambda values: values["storage"].update(homeClass="fast"), {"hub", "controller"}),
+        (lambda values: values.update(servers={"nodeSelector": {"pool": "people"}}), {"hub", "controller"}),
         (lambda values: values["lab"].update(session_hours=8), {"hub", "service"}),
         (lambda values: values.update(courses={"archive": "YWJj"}), set()),
     ],
@@ -236,9 +237,9 @@ def test_secrets_of_the_site_are_used_in_place_of_made_ones() -> None:
 
 def test_made_secrets_are_long_and_differ() -> None:
     renders = [documents(chart.render(ONE_MACHINE)) for _ in range(2)]
-    made = [objects["Secret", name] for objects in renders for name in ("lab-secrets", "lab-metrics")]
+    made = [objects["Secret", name] for objects in renders for name in ("lab-secrets", "lab-receipts", "lab-metrics")]
     values = [value for secret in made for value in secret["data"].values()]
-    assert len(set(values)) == len(values) == 12
+    assert len(set(values)) == len(values) == 14
     assert all(len(value) == 88 for value in values)
     assert all(secret["immutable"] is True for secret in made)
 

@@ -117,30 +117,31 @@ def form_key(html: str) -> str:
     return html.partition('name="form_key" value="')[2].partition('"')[0]
 
 
+@asynccontextmanager
+async def opened_service(folder: Path, store: Store) -> AsyncIterator[Service]:
+    """The application on a lab database; its files are in the folder."""
+    hub, time = FakeHub(), Time()
+
+    @asynccontextmanager
+    async def state() -> AsyncIterator[ServiceState]:
+        settings = Settings(hub_config=folder, courses=folder, data=folder, database_url="", public_url=URL)
+        async with httpx.AsyncClient(transport=hub.transport()) as client:
+            held = ServiceState(settings, PLACE, CATALOGUE, store, client, clock=lambda: time.now)
+            held.tokens = TokenCache(held.hub.owner, clock=lambda: time.seconds)
+            yield held
+
+    app = app_for(PLACE, state)
+    async with app.router.lifespan_context(app):
+        service = Service(app, store, hub, time)
+        for who in EVERYBODY:
+            service.tokens[who] = hub.give_token(who, f"token-{who}")
+        yield service
+
+
 @pytest.fixture
 def open_service(tmp_path: Path) -> Callable[[Store], AbstractAsyncContextManager[Service]]:
     """Starts the application on a lab database."""
-
-    @asynccontextmanager
-    async def opened(store: Store) -> AsyncIterator[Service]:
-        hub, time = FakeHub(), Time()
-
-        @asynccontextmanager
-        async def state() -> AsyncIterator[ServiceState]:
-            settings = Settings(hub_config=tmp_path, courses=tmp_path, data=tmp_path, database_url="", public_url=URL)
-            async with httpx.AsyncClient(transport=hub.transport()) as client:
-                held = ServiceState(settings, PLACE, CATALOGUE, store, client, clock=lambda: time.now)
-                held.tokens = TokenCache(held.hub.owner, clock=lambda: time.seconds)
-                yield held
-
-        app = app_for(PLACE, state)
-        async with app.router.lifespan_context(app):
-            service = Service(app, store, hub, time)
-            for who in EVERYBODY:
-                service.tokens[who] = hub.give_token(who, f"token-{who}")
-            yield service
-
-    return opened
+    return lambda store: opened_service(tmp_path, store)
 
 
 @pytest.fixture(scope="session")

@@ -192,7 +192,11 @@ COURSE_PEOPLE = (
 
 
 async def fill_courses(store: Store) -> None:
-    """Let people of each role into the courses, each with a server for every purpose there."""
+    """Let people of each role into the courses, each with a server for every purpose there; `STUDENT` has one in both."""
+    async with store.writing() as session:
+        student = (await session.scalars(select(Person).where(Person.hub_name == STUDENT))).one()
+        space = (await session.scalars(select(Space).where(Space.name == "dl-201"))).one()
+        session.add(_binding(student, space, "dl-201", "work"))
     for number, (login, course, role) in enumerate(COURSE_PEOPLE):
         async with store.writing() as session:
             at = NOW - timedelta(days=25, minutes=number)
@@ -213,15 +217,13 @@ async def fill_courses(store: Store) -> None:
             await _log_in(session, login, at)
             person = (await session.scalars(select(Person).where(Person.hub_name == login.hub_name))).one()
             for purpose, server_name in (("work", course), ("preview", f"{course}-preview")):
-                session.add(
-                    ServerBinding(
-                        person_id=person.id,
-                        server_name=server_name,
-                        space_id=space.id,
-                        purpose=purpose,
-                        created_at=at,
-                    )
-                )
+                session.add(_binding(person, space, server_name, purpose))
+
+
+def _binding(person: Person, space: Space, server_name: str, purpose: str) -> ServerBinding:
+    return ServerBinding(
+        person_id=person.id, server_name=server_name, space_id=space.id, purpose=purpose, created_at=NOW
+    )
 
 
 NAMES = [

@@ -131,7 +131,7 @@ def test_a_quarter_of_the_cores_and_all_memory_are_guaranteed_by_default() -> No
 
 
 def environment(choice: Choice) -> Mapping[str, str]:
-    return pod.environment(choice, SITE, "https://lab.example/hub/home")
+    return pod.environment(choice, SITE, "https://lab.example/hub/home", "http://service:8080/services/lab/")
 
 
 def test_only_servers_for_package_mirrors_are_shown_the_proxy() -> None:

@@ -19,7 +19,7 @@ def handler(language: str | None) -> Any:
 def test_every_variable_is_one_that_the_spawner_sets() -> None:
     from pathlib import Path
 
-    environment = server_environment.of(CHOICE, Path("/home"), "/hub/home", {})
+    environment = server_environment.of(CHOICE, Path("/home"), "/hub/home", "http://127.0.0.1:8002/services/lab/", {})
     assert set(server_extension.VARIABLES.values()) <= set(environment)
     assert server_extension.page_config(environment) == {
         "kirzlSpaceTitleDe": "Maschinelles Lernen",

@@ -6,8 +6,11 @@ import struct
 import tarfile
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 
-from kirzl_lab.store.archives import Reason
+import pytest
+
+from kirzl_lab.store.archives import LIMITS, ArchiveRefused, Limits, Reason, inspect, unpack
 
 END = bytes(1024)
 
@@ -228,3 +231,16 @@ def bomb(first: bytes, gigabytes: int) -> bytes:
     # After a full flush a block stands for itself: the same bytes again unpack to the same again.
     zeros = packer.compress(bytes(10**6)) + packer.flush(zlib.Z_FULL_FLUSH)
     return b"\x1f\x8b\x08" + bytes(6) + b"\xff" + begin + zeros * (gigabytes * 1000)
+
+
+def refused(file: Path, content: bytes, limits: Limits = LIMITS) -> ArchiveRefused:
+    """The refusal of an archive, which is the same for who looks and for who unpacks, and leaves nothing behind."""
+    file.write_bytes(content)
+    before = sorted(file.parent.iterdir())
+    with pytest.raises(ArchiveRefused) as looked:
+        inspect(file, limits)
+    with pytest.raises(ArchiveRefused) as unpacked:
+        unpack(file, file.parent / "out", limits)
+    assert (looked.value.reason, looked.value.name) == (unpacked.value.reason, unpacked.value.name)
+    assert sorted(file.parent.iterdir()) == before
+    return looked.value

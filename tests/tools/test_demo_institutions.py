@@ -195,6 +195,17 @@ def test_one_click_logs_in(demo: Demo, browser: httpx.Client) -> None:
     assert claims["sub"] == "student1"
 
 
+def test_a_whole_class_can_log_in_with_one_click_and_leaves_room_for_the_form(
+    demo: Demo, browser: httpx.Client
+) -> None:
+    page = Flow(demo, browser, "uni").begin()
+    offered = re.findall(r'name="account" value="(\w+)"', page.text)
+    assert offered == list(INSTITUTIONS["uni"]["accounts"])
+    assert {f"student{number}" for number in range(1, 31)} <= set(offered)
+    at_once = re.findall(r'name="account" value="(\w+)"', page.text.partition("<details>")[0])
+    assert at_once == offered[:8]
+
+
 def test_asks_for_login_each_time_and_takes_another_account(demo: Demo, browser: httpx.Client) -> None:
     first, second = Flow(demo, browser, "uni"), Flow(demo, browser, "uni")
     first.answer(first.begin(), account="student1")

@@ -6,6 +6,7 @@ const WORDS = {
     for: 'to go on to KIRZL Lab',
     notice: 'A demo institution on this machine, for trying only. The password of each account is its user name.',
     oneClick: 'Log in with one click',
+    more: 'More accounts',
     orForm: 'Or type it yourself',
     user: 'User name',
     password: 'Password',
@@ -22,6 +23,7 @@ const WORDS = {
     for: 'und weiter zum KIRZL Lab',
     notice: 'Eine Demo-Einrichtung auf diesem Rechner, nur zum Ausprobieren. Das Passwort jedes Kontos ist sein Benutzername.',
     oneClick: 'Mit einem Klick anmelden',
+    more: 'Weitere Konten',
     orForm: 'Oder selbst eintippen',
     user: 'Benutzername',
     password: 'Passwort',
@@ -64,6 +66,8 @@ button:hover { background: var(--hover); }
 button:focus-visible, input:focus-visible { outline: 3px solid var(--colour); outline-offset: 2px; }
 @media (prefers-color-scheme: dark) { button:focus-visible, input:focus-visible { outline-color: #9db8ff; } }
 .accounts button { display: flex; flex-direction: column; align-items: flex-start; text-align: left; height: 100%; }
+.accounts + details { margin-top: .6rem; }
+summary { cursor: pointer; color: var(--soft); font-size: .9rem; margin-bottom: .5rem; }
 .accounts small { color: var(--soft); font-size: .82rem; overflow-wrap: anywhere; }
 label { display: block; margin: .6rem 0 .2rem; font-size: .9rem; }
 .main { margin-top: .9rem; background: var(--colour); border-color: var(--colour); color: #fff; font-weight: 600; }
@@ -71,6 +75,9 @@ label { display: block; margin: .6rem 0 .2rem; font-size: .9rem; }
 .cancel { margin-top: .6rem; border-color: transparent; color: var(--soft); text-decoration: underline; }
 code { overflow-wrap: anywhere; }
 `;
+
+/** So many accounts fit on a screen; those of a whole class wait behind a click. */
+const AT_ONCE = 8;
 
 const SAFE = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 const safe = (text) => String(text).replace(/[&<>"']/g, (sign) => SAFE[sign]);
@@ -123,6 +130,9 @@ export function loginPage(institution, spoken, { hint, wrong }) {
   const buttons = Object.entries(institution.accounts).map(([login, account]) =>
     accountButton(login, account, institution, spoken, words),
   );
+  const list = (some, mark = '') => `<ul class="accounts"${mark}>\n${some.join('\n')}\n</ul>`;
+  const more = buttons.slice(AT_ONCE);
+  const rest = more.length ? `<details><summary>${words.more}</summary>${list(more)}</details>` : '';
   const said = wrong ? `<p class="wrong" id="wrong" role="alert">${words.wrong}</p>` : '';
   const mark = wrong ? ' aria-invalid="true" aria-describedby="wrong" autofocus' : '';
   return page(
@@ -133,9 +143,7 @@ export function loginPage(institution, spoken, { hint, wrong }) {
 <section>
 <p class="notice">${words.notice}</p>
 <h2 id="one-click">${words.oneClick}</h2>
-<form method="post"><ul class="accounts" aria-labelledby="one-click">
-${buttons.join('\n')}
-</ul></form>
+<form method="post">${list(buttons.slice(0, AT_ONCE), ' aria-labelledby="one-click"')}${rest}</form>
 <h2>${words.orForm}</h2>
 ${said}
 <form method="post">

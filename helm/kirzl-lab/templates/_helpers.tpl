@@ -110,6 +110,15 @@ tolerations:
 {{ .Values.existingSecret | default "lab-metrics" }}
 {{- end }}
 
+{{/* What receipts are signed with, as a variable. Takes $. */}}
+{{- define "lab.receiptVariable" -}}
+- name: KIRZL_LAB_RECEIPT_KEYS
+  valueFrom:
+    secretKeyRef:
+      name: {{ .Values.existingSecret | default "lab-receipts" }}
+      key: KIRZL_LAB_RECEIPT_KEYS
+{{- end }}
+
 {{/* "true" where the chart runs a PostgreSQL of its own. Takes $. */}}
 {{- define "lab.ownDatabase" -}}
 {{- if not (or .Values.database.url .Values.database.existingSecret) -}}true{{- end -}}
@@ -149,6 +158,8 @@ database.url.
   value: /etc/kirzl-lab/cluster.json
 - name: KIRZL_LAB_PUBLIC_URL
   value: {{ include "lab.publicUrl" .root | quote }}
+- name: KIRZL_LAB_BLOBS
+  value: {{ .root.Values.blobs.url | default "/var/lib/kirzl-lab-blobs" | quote }}
 {{- if .root.Values.demo.enabled }}
 - name: KIRZL_LAB_DEMO_URL
   value: {{ include "lab.demoUrl" .root | quote }}
@@ -166,6 +177,51 @@ database.url.
       name: {{ .root.Values.database.existingSecret | default .database }}
       key: KIRZL_LAB_DATABASE_URL
 {{- end }}
+{{- end }}
+
+{{/* The namespace in which submissions are run. Takes $. */}}
+{{- define "lab.graders" -}}
+{{ .Release.Namespace }}-graders
+{{- end }}
+
+{{/* What the blob store's bucket is read and written with, as variables of a container. Takes $. */}}
+{{- define "lab.blobSecret" -}}
+{{- with .Values.blobs.existingSecret -}}
+envFrom:
+  - secretRef:
+      name: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* The blob store in a container, and the volume behind; a bucket needs room for what comes in alone. Take $. */}}
+{{- define "lab.blobMount" -}}
+- name: blobs
+  mountPath: /var/lib/kirzl-lab-blobs
+{{- end }}
+
+{{- define "lab.blobVolume" -}}
+- name: blobs
+  {{- if .Values.blobs.url }}
+  emptyDir: {}
+  {{- else }}
+  persistentVolumeClaim:
+    claimName: blobs
+  {{- end }}
+{{- end }}
+
+{{/* The way to the API server, for the one container that mounts it. */}}
+{{- define "lab.apiVolume" -}}
+- name: api
+  projected:
+    sources:
+      - serviceAccountToken:
+          path: token
+          expirationSeconds: 3600
+      - configMap:
+          name: kube-root-ca.crt
+          items: [{ key: ca.crt, path: ca.crt }]
+      - downwardAPI:
+          items: [{ path: namespace, fieldRef: { fieldPath: metadata.namespace } }]
 {{- end }}
 
 {{/* Client secrets of institutions, for what checks or uses logins. Takes $. */}}
@@ -250,6 +306,15 @@ institutions.yaml: |
   "server_node_selector" .Values.servers.nodeSelector
   "server_tolerations" .Values.servers.tolerations
   "server_priority_class" .Values.servers.priorityClassName
+  "graders" (dict
+    "namespace" (include "lab.graders" .)
+    "image" (include "lab.image" (dict "root" . "name" "grader"))
+    "cpus" .Values.grading.cpus
+    "memory_gib" .Values.grading.memoryGib
+    "minutes" .Values.grading.minutes
+    "at_once" .Values.grading.atOnce
+    "tasks" "http://tasks:8090"
+  )
 -}}
 {{- if .Values.demo.enabled -}}
 {{- $_ := set $site.extra_routes (printf "institutions.%s/" (include "lab.publicHost" .)) "http://demo-institutions:9400" -}}

@@ -155,6 +155,17 @@ reserved; and the address at which Azure's machines find their host. Then the AP
 {{- end }}
 {{- end }}
 
+{{/* A rule: the way to the bucket of the blob store, where it is one; nothing for a volume. Takes $. */}}
+{{- define "network.blobRule" -}}
+{{- if .Values.blobs.url -}}
+- ports: {{ include "network.tcp" .Values.network.blobs.ports }}
+  {{- with .Values.network.blobs.to }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
 {{/* "true" when the lab database is one of the site's own. Takes $. */}}
 {{- define "network.ownDatabase" -}}
 {{- if or .Values.database.url .Values.database.existingSecret -}}true{{- end -}}

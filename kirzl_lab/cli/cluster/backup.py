@@ -21,6 +21,7 @@ from kirzl_lab.cli.cluster.progress import Progress
 from kirzl_lab.cli.exits import Exit, Stop
 
 OWN_KEY = "JUPYTERHUB_CRYPT_KEY"
+RECEIPT_KEYS = "KIRZL_LAB_RECEIPT_KEYS"
 ELSEWHERE = "KIRZL_LAB_HUB_DATABASE_URL"
 """What tells the hub to keep its own database in a PostgreSQL."""
 HUB_DATABASE = "/var/lib/kirzl-lab/hub.sqlite"
@@ -54,7 +55,7 @@ def make(cluster: Cluster, path: Path, progress: Progress) -> Manifest:
         except CommandFailedError as error:
             raise Stop(Exit.FELL_OVER, f"The backup was not made: {error}") from None
         with writer.part(SECRETS) as sink:
-            sink.write(json.dumps(secrets_of(cluster, hub)).encode())
+            sink.write(json.dumps(secrets_of(cluster, hub, *service_of(cluster))).encode())
         progress.done("secrets")
         made = datetime.now(UTC).isoformat(timespec="seconds")
         return writer.finish(Manifest(made, __version__, step, _address(hub)))
@@ -90,10 +91,16 @@ def _is_elsewhere(cluster: Cluster, variable: Mapping[str, Any] | None) -> bool:
     return of["key"] in (secret.get("data") or {})
 
 
-def secrets_of(cluster: Cluster, hub: Mapping[str, Any]) -> dict[str, Any]:
-    """The Secrets that the hub is told of, by name: data, labels and annotations. Raises `Stop`."""
+def service_of(cluster: Cluster) -> tuple[Mapping[str, Any], ...]:
+    """The lab service's Deployment, if there is one."""
+    found = cluster.find(cluster.at("deployments/service", "apps/v1"))
+    return () if found is None else (found,)
+
+
+def secrets_of(cluster: Cluster, *deployments: Mapping[str, Any]) -> dict[str, Any]:
+    """The Secrets that they are told of, by name: data, labels and annotations. Raises `Stop`."""
     found: dict[str, Any] = {}
-    for name in secret_names(hub):
+    for name in sorted({name for each in deployments for name in secret_names(each)}):
         secret = cluster.find(cluster.at(f"secrets/{name}"))
         if secret is None:
             raise Stop(Exit.CANNOT, f"The Secret {name} cannot be read in the namespace {cluster.namespace}.")
@@ -102,9 +109,9 @@ def secrets_of(cluster: Cluster, hub: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def secret_names(hub: Mapping[str, Any]) -> list[str]:
-    """The Secrets that the hub's container takes its environment from."""
-    container = hub["spec"]["template"]["spec"]["containers"][0]
+def secret_names(deployment: Mapping[str, Any]) -> list[str]:
+    """The Secrets that its container takes its environment from."""
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
     names = {each["valueFrom"]["secretKeyRef"]["name"] for each in container.get("env", []) if _from_secret(each)}
     names |= {each["secretRef"]["name"] for each in container.get("envFrom", []) if "secretRef" in each}
     return sorted(names)
@@ -112,8 +119,17 @@ def secret_names(hub: Mapping[str, Any]) -> list[str]:
 
 def own_secret(hub: Mapping[str, Any]) -> str:
     """The name of the Secret with the lab's own keys."""
-    container = hub["spec"]["template"]["spec"]["containers"][0]
-    return next(str(each["valueFrom"]["secretKeyRef"]["name"]) for each in container["env"] if each["name"] == OWN_KEY)
+    return str(_source(hub, OWN_KEY))
+
+
+def receipts_secret(service: Mapping[str, Any]) -> str | None:
+    """The name of the Secret with what receipts are signed with; None for a lab from before there were any."""
+    return _source(service, RECEIPT_KEYS)
+
+
+def _source(deployment: Mapping[str, Any], variable: str) -> str | None:
+    environment = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    return next((each["valueFrom"]["secretKeyRef"]["name"] for each in environment if each["name"] == variable), None)
 
 
 def _from_secret(variable: Mapping[str, Any]) -> bool:

@@ -40,7 +40,13 @@ AGENTS = {
 """DaemonSets of agents that enforce network policies."""
 AGENT_GROUPS = {"cilium.io": "Cilium", "crd.projectcalico.org": "Calico", "crd.antrea.io": "Antrea"}
 CATALOGUE_SECRETS = "institutionSecrets"
-OWN_KEYS = ("JUPYTERHUB_CRYPT_KEY", "CONFIGPROXY_AUTH_TOKEN", "KIRZL_LAB_SERVICE_TOKEN", "KIRZL_LAB_COOKIE_SECRET")
+OWN_KEYS = (
+    "JUPYTERHUB_CRYPT_KEY",
+    "CONFIGPROXY_AUTH_TOKEN",
+    "KIRZL_LAB_SERVICE_TOKEN",
+    "KIRZL_LAB_COOKIE_SECRET",
+    "KIRZL_LAB_RECEIPT_KEYS",
+)
 
 
 def findings(facts: Facts, values: Values, objects: Sequence[Mapping[str, Any]]) -> list[Finding]:

@@ -5,8 +5,9 @@ databases and secrets are put back, and both start again. Ended half-way, it is 
 what it puts back, and the lab does not start before the last.
 """
 
+import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,15 @@ from alembic.script import ScriptDirectory
 
 from kirzl_lab.cli.cluster import install
 from kirzl_lab.cli.cluster.archive import HUB, LAB, SECRETS, Backup, Manifest
-from kirzl_lab.cli.cluster.backup import HUB_DATABASE, OWN_KEY, hub_of, own_secret
+from kirzl_lab.cli.cluster.backup import (
+    HUB_DATABASE,
+    OWN_KEY,
+    RECEIPT_KEYS,
+    hub_of,
+    own_secret,
+    receipts_secret,
+    service_of,
+)
 from kirzl_lab.cli.cluster.connection import Cluster, RefusedError
 from kirzl_lab.cli.cluster.database import database_of, placement_of
 from kirzl_lab.cli.cluster.execute import CommandFailedError, execute
@@ -63,8 +72,11 @@ def put_back(cluster: Cluster, backup: Backup, progress: Progress, *, end_server
         try:
             refuse_newer(backup.manifest.step, database.step())
             own, change = own_keys(cluster, hub, secrets)
+            receipts = receipt_keys(cluster, service_of(cluster), secrets)
             _stop(cluster, progress)
             put_secrets(cluster, own, change, secrets)
+            for path, keys in receipts.items():
+                cluster.patch(path, {"data": keys})
             progress.done("secrets")
             progress.now("The lab database is put back")
             database.restore(backup.chunks(LAB))
@@ -143,16 +155,43 @@ def own_keys(cluster: Cluster, hub: Mapping[str, Any], backed_up: Mapping[str, A
         raise Stop(Exit.CANNOT, f"The Secret {own} cannot be read in the namespace {cluster.namespace}.")
     now: Mapping[str, str] = there.get("data") or {}
     kept: Mapping[str, str] = next((each["data"] for each in backed_up.values() if OWN_KEY in each["data"]), {})
-    wanted = {**kept, **{key: now[key] for key in HERE & set(now)}}
+    wanted = {**kept, **{key: now[key] for key in {*HERE, RECEIPT_KEYS} & set(now)}}
     change = {key: wanted.get(key) for key in sorted({*now, *wanted}) if now.get(key) != wanted.get(key)}
+    _refuse_immutable(own, there, change)
+    return path, change
+
+
+def receipt_keys(
+    cluster: Cluster, services: Sequence[Mapping[str, Any]], backed_up: Mapping[str, Any]
+) -> dict[str, dict[str, str]]:
+    """What changes so that receipts of then and of now are both good, by the path of the Secret: the keys of then come first.
+
+    Nothing changes without keys in the backup. Raises `Stop` when they cannot be put back.
+    """
+    then = next((each["data"][RECEIPT_KEYS] for each in backed_up.values() if RECEIPT_KEYS in each["data"]), None)
+    found = {}
+    for name in filter(None, map(receipts_secret, services)) if then else ():
+        path = cluster.at(f"secrets/{name}")
+        there = cluster.find(path)
+        if there is None:
+            raise Stop(Exit.CANNOT, f"The Secret {name} cannot be read in the namespace {cluster.namespace}.")
+        now = (there.get("data") or {}).get(RECEIPT_KEYS, "")
+        words = [word for text in (str(then), now) for word in base64.b64decode(text).decode().split()]
+        wanted = base64.b64encode(" ".join(dict.fromkeys(words)).encode()).decode()
+        if wanted != now:
+            _refuse_immutable(name, there, wanted)
+            found[path] = {RECEIPT_KEYS: wanted}
+    return found
+
+
+def _refuse_immutable(name: str, there: Mapping[str, Any], change: object) -> None:
     if change and there.get("immutable"):
-        # Deleted and made anew it would be read by the hub as it was: nodes remember an immutable Secret by its name.
+        # Deleted and made anew it would be read as it was: nodes remember an immutable Secret by its name.
         raise Stop(
             Exit.CANNOT,
-            f"The Secret {own} is immutable, so the keys of the backup cannot be put into it: end the lab (helm uninstall), "
+            f"The Secret {name} is immutable, so the keys of the backup cannot be put into it: end the lab (helm uninstall), "
             "delete the Secret, install with it mutable or with existingSecret, and restore again.",
         )
-    return path, change
 
 
 def put_secrets(cluster: Cluster, own: str, change: Mapping[str, Any], backed_up: Mapping[str, Any]) -> None:
@@ -161,7 +200,7 @@ def put_secrets(cluster: Cluster, own: str, change: Mapping[str, Any], backed_up
         cluster.patch(own, {"data": change})
     for name, kept in backed_up.items():
         path = cluster.at(f"secrets/{name}")
-        if OWN_KEY in kept["data"] or cluster.find(path) is not None:
+        if {OWN_KEY, RECEIPT_KEYS} & set(kept["data"]) or cluster.find(path) is not None:
             continue
         metadata = {"name": name, "labels": kept.get("labels") or {}, "annotations": kept.get("annotations") or {}}
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": kept["data"]}

@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from kirzl_lab.catalog.models import CourseFile, Role, Text
 from kirzl_lab.courses import exchange
@@ -12,6 +12,7 @@ from kirzl_lab.courses.exchange import KEY, By, limits_of, must_be_released
 from kirzl_lab.courses.exchange_lists import assignments_of, submission_line, submissions_page
 from kirzl_lab.problems import KeyMissing, NoFeedback, NoSource, UnknownAssignment
 from kirzl_lab.service.access import course_place_of, submission_of, viewer_of
+from kirzl_lab.service.downloads import GIVES, GZIP, HEADERS, archive
 from kirzl_lab.service.exchange_models import (
     AssignmentAnswer,
     AssignmentName,
@@ -30,21 +31,13 @@ from kirzl_lab.service.exchange_models import (
 from kirzl_lab.service.receiving import receive
 from kirzl_lab.service.routes import API
 from kirzl_lab.service.state import state_of
-from kirzl_lab.store.course_tables import BlobRow
 from kirzl_lab.store.members import Member, binding_of, courses_of
 
 router = APIRouter(tags=["exchange"])
 
-GZIP = "application/gzip"
 OF_ASSIGNMENT = "/api/courses/{course}/assignments/{assignment}"
 OF_SUBMISSION = "/api/courses/{course}/submissions/{submission}"
 
-GIVES: dict[str, Any] = {
-    "response_class": StreamingResponse,
-    "responses": API["responses"]
-    | {200: {"description": "A tar.gz archive; its ETag is its SHA-256.", "content": {GZIP: {}}}},
-    "dependencies": API["dependencies"],
-}
 TAKES: dict[str, Any] = API | {
     "openapi_extra": {
         "requestBody": {"required": True, "content": {GZIP: {"schema": {"type": "string", "format": "binary"}}}}
@@ -81,8 +74,8 @@ async def api_release(request: Request, course: CourseName, assignment: Assignme
     async with state_of(request).reading() as session:
         found = await exchange.assignment_called(session, place.space.id, assignment)
     if place.staff and found is not None and found.release_sha256 is not None:
-        return await _archive(request, found.release_sha256, assignment)
-    return await _archive(request, must_be_released(found, assignment).release_sha256, assignment)
+        return await archive(request, found.release_sha256, assignment)
+    return await archive(request, must_be_released(found, assignment).release_sha256, assignment)
 
 
 @router.put(
@@ -119,7 +112,7 @@ async def api_source(request: Request, course: CourseName, assignment: Assignmen
         raise UnknownAssignment(assignment=assignment)
     if found.source_sha256 is None:
         raise NoSource(assignment=assignment)
-    return await _archive(request, found.source_sha256, f"{assignment}-source")
+    return await archive(request, found.source_sha256, f"{assignment}-source")
 
 
 @router.put(
@@ -164,7 +157,7 @@ async def api_submit(
         await exchange.may_submit(session, space, assignment, by=by, key=idempotency_key)
     async with receive(request, limits_of(space)) as received, state.writing() as session:
         handed_in = await exchange.submit(
-            session, state.blobs, state.signer, space, assignment, received, by=by, key=idempotency_key
+            session, state.blobs, space, assignment, received, by=by, key=idempotency_key, signer=state.signer
         )
         line = await submission_line(session, handed_in.submission.id)
     if not handed_in.new:
@@ -200,7 +193,7 @@ async def api_submissions(
 @router.get(f"{OF_SUBMISSION}/files", name="api_files", summary="The files of a submission", **GIVES)
 async def api_files(request: Request, course: CourseName, submission: SubmissionNumber) -> Response:
     """As they were handed in."""
-    return await _archive(request, submission_of(request).sha256, f"submission-{submission}")
+    return await archive(request, submission_of(request).sha256, f"submission-{submission}")
 
 
 @router.get(
@@ -221,7 +214,7 @@ async def api_feedback(request: Request, course: CourseName, submission: Submiss
     sha256 = submission_of(request).feedback_sha256
     if sha256 is None:
         raise NoFeedback()
-    return await _archive(request, sha256, f"feedback-{submission}")
+    return await archive(request, sha256, f"feedback-{submission}")
 
 
 @router.put(f"{OF_SUBMISSION}/feedback", name="api_put_feedback", status_code=204, summary="Releases feedback", **TAKES)
@@ -252,23 +245,6 @@ async def api_withdraw_feedback(request: Request, course: CourseName, submission
 async def api_receipts_key(request: Request) -> JSONResponse:
     """A JSON Web Key Set (RFC 7517)."""
     return JSONResponse(state_of(request).signer.public_keys, headers=HEADERS)
-
-
-HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-
-
-async def _archive(request: Request, sha256: str | None, name: str) -> Response:
-    """The blob as a download. What people handed in is never shown by the browser as a page of ours."""
-    state = state_of(request)
-    assert sha256 is not None  # noqa: S101 - the callers looked
-    async with state.reading() as session:
-        row = await session.get_one(BlobRow, sha256)
-    headers = HEADERS | {
-        "ETag": f'"{sha256}"',
-        "Content-Length": str(row.size),
-        "Content-Disposition": f'attachment; filename="{name}.tar.gz"',
-    }
-    return StreamingResponse(await state.blobs.read(sha256), media_type=GZIP, headers=headers)
 
 
 def _by(request: Request) -> By:

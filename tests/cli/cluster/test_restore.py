@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from alembic.script import ScriptDirectory
 
-from kirzl_lab.cli.cluster.backup import own_secret, secret_names
+from kirzl_lab.cli.cluster.backup import own_secret, receipts_secret, secret_names, secrets_of
 from kirzl_lab.cli.cluster.connection import RefusedError
-from kirzl_lab.cli.cluster.restore import own_keys, put_secrets, refuse_newer
+from kirzl_lab.cli.cluster.restore import own_keys, put_secrets, receipt_keys, refuse_newer
 from kirzl_lab.cli.exits import Exit, Stop
 from kirzl_lab.store.migrate import FOLDER
 
@@ -152,3 +152,54 @@ def test_secrets_of_the_site_stay_unless_they_are_gone() -> None:
     put(cluster, hub(), backed_up)
     assert cluster.secrets["clients"]["metadata"]["labels"] == {"of": "now"}
     assert cluster.secrets["database"]["metadata"]["labels"] == {"of": "then"}
+
+
+# -- what receipts are signed with ----------------------------------------------------------------------------------
+
+
+def service(of: str = "lab-receipts") -> dict[str, Any]:
+    variable = {"name": "KIRZL_LAB_RECEIPT_KEYS", "valueFrom": {"secretKeyRef": {"name": of, "key": "x"}}}
+    return {"spec": {"template": {"spec": {"containers": [{"env": [{"name": "PLAIN", "value": "1"}, variable]}]}}}}
+
+
+def test_a_backup_has_what_receipts_are_signed_with() -> None:
+    there = {name: secret(KEY=name) for name in ("clients", "database", "lab_secrets", "lab_receipts")}
+    cluster: Any = FakeCluster(**there)
+    assert sorted(secrets_of(cluster, hub(), service())) == ["clients", "database", "lab-receipts", "lab-secrets"]
+    assert receipts_secret(service()) == "lab-receipts"
+    assert receipts_secret(hub()) is None
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "after"),
+    [("old", "new", "old new"), ("old", "old", None), ("b a", "c b", "b a c"), ("old", "old new", None)],
+)
+def test_receipts_of_then_and_of_now_stay_good(then: str, now: str, after: str | None) -> None:
+    cluster: Any = FakeCluster(lab_receipts=secret(KIRZL_LAB_RECEIPT_KEYS=now))
+    backed_up = {"lab-receipts": kept(KIRZL_LAB_RECEIPT_KEYS=then)}
+    expected = {"secrets/lab-receipts": secret(KIRZL_LAB_RECEIPT_KEYS=after)["data"]} if after else {}
+    assert receipt_keys(cluster, [service()], backed_up) == expected
+
+
+def test_keys_for_receipts_that_cannot_be_changed_are_told_before_anything_is() -> None:
+    cluster: Any = FakeCluster(lab_receipts=secret(KIRZL_LAB_RECEIPT_KEYS="new") | {"immutable": True})
+    with pytest.raises(Stop, match="lab-receipts is immutable"):
+        receipt_keys(cluster, [service()], {"lab-receipts": kept(KIRZL_LAB_RECEIPT_KEYS="old")})
+
+
+def test_a_backup_from_before_receipts_leaves_their_keys_alone() -> None:
+    cluster: Any = FakeCluster(mine=secret(JUPYTERHUB_CRYPT_KEY="new", KIRZL_LAB_RECEIPT_KEYS="now"))
+    backed_up = {"mine": kept(JUPYTERHUB_CRYPT_KEY="old")}
+    assert receipt_keys(cluster, [service("mine")], backed_up) == {}
+    put(cluster, hub("mine"), backed_up)
+    expected = secret(JUPYTERHUB_CRYPT_KEY="old", KIRZL_LAB_RECEIPT_KEYS="now")["data"]
+    assert cluster.secrets["mine"]["data"] == expected
+
+
+def test_keys_for_receipts_come_back_into_the_secret_that_has_them_now() -> None:
+    cluster: Any = FakeCluster(mine=secret(JUPYTERHUB_CRYPT_KEY="same", KIRZL_LAB_RECEIPT_KEYS="now"))
+    backed_up = {"lab-secrets": kept(JUPYTERHUB_CRYPT_KEY="same"), "lab-receipts": kept(KIRZL_LAB_RECEIPT_KEYS="then")}
+    changes = receipt_keys(cluster, [service("mine")], backed_up)
+    assert changes == {"secrets/mine": secret(KIRZL_LAB_RECEIPT_KEYS="then now")["data"]}
+    put(cluster, hub("mine"), backed_up)
+    assert list(cluster.secrets) == ["mine"]

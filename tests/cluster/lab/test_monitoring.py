@@ -97,7 +97,7 @@ def test_no_log_tells_a_secret_or_a_name(cluster_lab: ClusterLab, student: Watch
     operator.close()
     secrets = operator.secrets | student.secrets
     assert {"parameter code", "parameter state", "parameter nonce", "cookie kirzl-lab-session"} <= set(secrets.values())
-    for own in ("lab-secrets", "lab-metrics"):
+    for own in ("lab-secrets", "lab-receipts", "lab-metrics"):
         secret = api.get(f"--namespace={cluster_lab.space.name}", "secret", own)["data"]
         secrets |= {value: f"secret {name}" for name, value in secret.items()}
     rows = [row.split("|", 1) for row in cluster_lab.sql(PEOPLE).splitlines()]

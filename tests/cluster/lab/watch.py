@@ -60,7 +60,9 @@ class Watch:
     def _failure(self) -> str | None:
         """What was wrong with an answer asked for now, None for a good one."""
         try:
-            answer = self._server.get("/api/status")
+            # Not /api/status: it answers 500 in the moment in which a kernel starts (Jupyter Server 2: the kernel is
+            # in its list before it has a state).
+            answer = self._server.get("/api/contents?content=0")
         except httpx.TransportError as error:
             return repr(error)
         return None if answer.status_code == 200 else f"{answer.status_code} {answer.url.path} {answer.text[:200]!r}"

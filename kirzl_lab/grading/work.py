@@ -1,0 +1,151 @@
+"""Takes grading tasks from step to step, again and again, until all have come to an end.
+
+A look is level-triggered: it finds in the lab database what is to be done and does what is missing. So it may be
+killed at any moment: what was half done is done once more, and counts once. Prepare and finish are done here, by
+`steps`; what runs student code is an `Executor`, on this machine or in a cluster.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+from kirzl_lab.grading import runs, steps
+from kirzl_lab.grading.records import ToGrade
+from kirzl_lab.grading.runs import State, Task
+from kirzl_lab.problems import GradebookAway, GradingOvertaken, Problem, StorageAway, StorageFull
+from kirzl_lab.store.database import Store
+
+LOG = logging.getLogger(__name__)
+
+PASSING = (GradebookAway, StorageAway, StorageFull)
+"""Problems of the lab and not of a submission: the step is tried again at a later look."""
+
+
+class Executor(Protocol):
+    """Runs prepared submissions where there is nothing to steal."""
+
+    async def look(self, tasks: Collection[Task]) -> None:
+        """See to the tasks that are prepared or being executed; they are all that there are."""
+        ...
+
+    async def close(self) -> None:
+        """End what belongs to this process."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What grading needs of other rooms and of the machine."""
+
+    store: Store
+    keep: Callable[[Path], Awaitable[str]]
+    """Make a folder a blob and remember that in the lab database; its SHA-256."""
+    fetch: Callable[[str, Path], Awaitable[None]]
+    """Unpack the blob with that SHA-256 into a folder that is not there yet."""
+    gradebook: Callable[[str], Awaitable[str]]
+    """The address of a course's gradebook, made first where there is none."""
+    folder: Path
+    """Where files of tasks are while they are worked on."""
+    clock: Callable[[], datetime]
+
+
+class Work:
+    """The loop's memory: which tasks this process is working on."""
+
+    def __init__(self, tools: Tools, executor: Executor, at_once: int) -> None:
+        """`at_once` is how many tasks are prepared or finished at the same time."""
+        self._tools = tools
+        self._executor = executor
+        self._turn = asyncio.Semaphore(at_once)
+        self._busy: dict[tuple[int, int], asyncio.Task[None]] = {}
+
+    async def look(self) -> bool:
+        """See to every open task; whether there is any. Waits for none of them."""
+        async with self._tools.store.reading() as session:
+            tasks = await runs.open_tasks(session)
+        for task in tasks:
+            key = (task.id, task.attempt)
+            if task.state in (State.QUEUED, State.EXECUTED) and key not in self._busy:
+                step = self._prepare if task.state is State.QUEUED else self._finish
+                self._busy[key] = asyncio.create_task(self._do(step, task))
+        await self._executor.look([task for task in tasks if task.state in (State.PREPARED, State.EXECUTING)])
+        return bool(tasks)
+
+    async def close(self) -> None:
+        """Let go of everything. What was being worked on is taken up by the next process."""
+        for busy in self._busy.values():
+            busy.cancel()
+        await asyncio.gather(*self._busy.values(), return_exceptions=True)
+        await self._executor.close()
+
+    async def _do(self, step: Callable[[Task, Path], Awaitable[None]], task: Task) -> None:
+        try:
+            async with self._turn:
+                self._tools.folder.mkdir(parents=True, exist_ok=True)
+                with TemporaryDirectory(prefix=f"task-{task.id}-", dir=self._tools.folder) as folder:
+                    await step(task, Path(folder))
+        except PASSING as problem:
+            LOG.warning("Task %i waits: %s", task.id, problem)
+        except GradingOvertaken:
+            LOG.info("Task %i, attempt %i: another has taken its place", task.id, task.attempt)
+        except Problem as problem:
+            await self._fail(task, problem.slug, f"{problem.fields.get('log', '')}\n{problem}".strip())
+        except Exception:
+            LOG.exception("Task %i of %s broke", task.id, task.course)
+            await self._fail(task, "grading-broke", "")
+        finally:
+            self._busy.pop((task.id, task.attempt), None)
+
+    async def _prepare(self, task: Task, folder: Path) -> None:
+        files, prepared = folder / "files", folder / "prepared"
+        await self._tools.fetch(task.submission_sha256, files)
+        log = await steps.prepare(await self._to_grade(task), files, prepared)
+        sha256 = await self._tools.keep(prepared)
+        await self._move(task, State.QUEUED, State.PREPARED, prepared_sha256=sha256, log=log)
+
+    async def _finish(self, task: Task, folder: Path) -> None:
+        assert task.prepared_sha256 and task.executed_sha256  # noqa: S101 - the way to this state, for mypy
+        prepared, executed, graded = folder / "prepared", folder / "executed", folder / "graded"
+        await self._tools.fetch(task.prepared_sha256, prepared)
+        await self._tools.fetch(task.executed_sha256, executed)
+
+        async def still_wanted() -> bool:
+            async with self._tools.store.reading() as session:
+                return await runs.is_newest(session, task)
+
+        score, log = await steps.finish(
+            await self._to_grade(task), prepared, executed, graded, still_wanted=still_wanted
+        )
+        sha256 = await self._tools.keep(graded)
+        await self._move(
+            task,
+            State.EXECUTED,
+            State.DONE,
+            graded_sha256=sha256,
+            result=asdict(score),
+            log=f"{task.log}\n{log}".strip(),
+        )
+
+    async def _to_grade(self, task: Task) -> ToGrade:
+        return ToGrade(
+            course=task.course,
+            assignment=task.assignment,
+            student=task.student,
+            submitted_at=task.submitted_at,
+            gradebook=await self._tools.gradebook(task.course),
+        )
+
+    async def _move(self, task: Task, frm: State, to: State, **values: Any) -> None:
+        async with self._tools.store.writing() as session:
+            if not await runs.move(session, task, frm, to, self._tools.clock(), **values):
+                raise GradingOvertaken()
+
+    async def _fail(self, task: Task, reason: str, log: str) -> None:
+        async with self._tools.store.writing() as session:
+            states = (State.QUEUED, State.EXECUTED)
+            await runs.move(session, task, states, State.FAILED, self._tools.clock(), reason=reason, log=log)
