@@ -318,6 +318,10 @@ class CourseFile(Model):
         description="Largest submission, in MiB, packed; unpacked it may be ten times that.",
     )
     max_submission_files: int = Field(default=1000, ge=1, le=100_000, description="Most files in a submission.")
+    late_penalty: Literal["none", "zero"] = Field(
+        default="none",
+        description="What a late submission loses: nothing, or all of its points (nbgrader's own choices).",
+    )
 
     @field_validator("ends")
     @classmethod

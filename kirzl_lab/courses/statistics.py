@@ -82,16 +82,18 @@ def over_time(moments: Sequence[datetime], zone: tzinfo) -> tuple[list[Step], ti
     """
     if not moments:
         return [], STEPS[0]
-    ordered = sorted(moment.astimezone(zone) for moment in moments)
+    # As seconds: two moments of one zone compare by the wall's clock, on which an hour comes twice in autumn.
+    ordered = sorted(moment.timestamp() for moment in moments)
+    first, last = (datetime.fromtimestamp(ordered[at], zone) for at in (0, -1))
     for width in STEPS:
-        begins = _begins(ordered[0], ordered[-1], width)
+        begins = _begins(first, last, width)
         if len(begins) <= MOST_STEPS:
             break
     steps: list[Step] = []
     at = 0
     for begin, end in zip(begins, [*begins[1:], None], strict=True):
         before = at
-        while at < len(ordered) and (end is None or ordered[at] < end):
+        while at < len(ordered) and (end is None or ordered[at] < end.timestamp()):
             at += 1
         steps.append(Step(begin, at - before, at))
     return steps, width

@@ -22,9 +22,9 @@ DEPTH: Final = 32
 class Room:
     """How much a copy may hold."""
 
-    files: int = 10_000
+    files: int = 20_000
     """Folders count as well."""
-    size: int = 256 * MIB
+    size: int = 1024 * MIB
     """In bytes."""
 
 
@@ -86,7 +86,7 @@ class Left:
         """Take that many bytes off."""
         self.size -= size
         if self.size < 0:
-            raise CopyRefusedError(Phrase("the files are too large"))
+            raise _too_large()
 
 
 def _copy_file(name: str, folder: int, target: Path, left: Left) -> None:
@@ -97,6 +97,8 @@ def _copy_file(name: str, folder: int, target: Path, left: Left) -> None:
         about = os.fstat(descriptor)
         if not stat.S_ISREG(about.st_mode) or about.st_nlink != 1:
             raise _no_file(name)
+        if about.st_size > left.size:
+            raise _too_large()
         with target.open("xb") as copy:
             for part in _parts(source.fileno()):
                 left.take(len(part))
@@ -111,6 +113,10 @@ def _parts(descriptor: int) -> Iterator[bytes]:
 
 def _no_file(name: str) -> CopyRefusedError:
     return CopyRefusedError(Phrase("“%(name)s” is a link or no plain file", {"name": name}))
+
+
+def _too_large() -> CopyRefusedError:
+    return CopyRefusedError(Phrase("the files are too large"))
 
 
 def _raise(error: OSError) -> None:

@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run IN in OUT; the status to end with."""
     given = _parse(arguments)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
+    lay_out(given.prepared, given.executed)
     _limit_this_process(given)
     signal.signal(signal.SIGALRM, lambda *_: end(Reason.TIME, f"not done within {given.total_s} s"))
     signal.alarm(given.total_s)
@@ -45,28 +46,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         end(Reason.TIME, str(error))
     except DeadKernelError as error:
         end(Reason.KILLED, str(error))
+    except MemoryError:  # here, where outputs are held; in a kernel it is an error of its cell
+        end(Reason.MEMORY, "its outputs do not fit into memory")
     signal.alarm(0)
     return 0
 
 
+def lay_out(prepared: Path, executed: Path) -> None:
+    """Make the folder `executed`: `prepared` without its notebooks, so that the code of one cannot find the next."""
+    shutil.copytree(prepared, executed, symlinks=True, ignore=lambda here, names: _notebooks(prepared, here, names))
+
+
+def _notebooks(prepared: Path, here: str, names: list[str]) -> set[str]:
+    return {name for name in names if Path(here) == prepared and name.endswith(".ipynb")}
+
+
 def run(prepared: Path, executed: Path, cell_s: int, output_bytes: int) -> None:
-    """Run all notebooks of the folder `prepared` in a copy of it, `executed`, which must not exist.
+    """Run all notebooks of the folder `prepared` in the folder `executed`, which is laid out.
 
     Raises what nbclient raises when a kernel ends by itself or does not answer. `output_bytes` ends the process.
     """
-    names = sorted(file.name for file in prepared.glob("*.ipynb"))
-    shutil.copytree(prepared, executed, symlinks=True)
-    for name in names:  # the code of one notebook must not find the next one
-        (executed / name).unlink()
     config = Config()
     config.Exporter.default_preprocessors = []
     config.Execute.timeout = cell_s
     exporter = NotebookExporter(config=config)
     exporter.register_preprocessor(_bounded(output_bytes))
     os.environ["NBGRADER_EXECUTION"] = "autograde"
-    for name in names:
-        file = executed / name
-        _put(file, (prepared / name).read_text("utf-8"))
+    for one in sorted(prepared.glob("*.ipynb")):
+        file = executed / one.name
+        _put(file, one.read_text("utf-8"))
         notebook, _resources = exporter.from_filename(str(file))
         _put(file, notebook)
 

@@ -12,13 +12,15 @@ from pathlib import Path
 
 from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 
 from kirzl_lab.grading.records import ToGrade
+from kirzl_lab.problems import GradebookAway
 
 
 @contextmanager
 def grading_lock(of: ToGrade) -> Iterator[None]:
-    """Wait until nobody else grades this submission, and keep others from it. Blocks."""
+    """Wait until nobody else grades this submission, and keep others from it. Blocks. Raises `GradebookAway`."""
     url = make_url(of.gradebook)
     if url.get_backend_name() == "sqlite":
         with Path(f"{url.database}.grading").open("a") as file:
@@ -26,9 +28,14 @@ def grading_lock(of: ToGrade) -> Iterator[None]:
             yield
         return
     engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
+    try:
+        connection = engine.connect()
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key_of(of)})
+    except OperationalError as error:
+        raise GradebookAway from error
+    with connection:
         yield
+        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key_of(of)})
 
 
 def key_of(of: ToGrade) -> int:

@@ -17,7 +17,7 @@ class Reason(StrEnum):
     TIME = "time"
     """It took longer than it may as a whole. A cell that takes too long is no such reason: it fails, and others go on."""
     MEMORY = "memory"
-    """It used more memory than it may."""
+    """It used more memory than it may. Code that prints without end does that as well, when it is fast."""
     KILLED = "killed"
     """Its kernel ended in the middle: it called for that, or somebody ended it."""
     OUTPUT = "output"
@@ -26,7 +26,7 @@ class Reason(StrEnum):
     """It could not be run for another reason: no such kernel, a full disk."""
 
 
-EXIT_STATUS: Final = {Reason.TIME: 81, Reason.KILLED: 82, Reason.OUTPUT: 83, Reason.FAILED: 1}
+EXIT_STATUS: Final = {Reason.TIME: 81, Reason.KILLED: 82, Reason.OUTPUT: 83, Reason.MEMORY: 84, Reason.FAILED: 1}
 """With what `execute.py` ends; 0 when all cells were run, whether they failed or not."""
 
 

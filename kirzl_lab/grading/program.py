@@ -37,15 +37,14 @@ def main(work: Callable[[dict[str, Any], ToGrade], dict[str, Any]]) -> None:
 
     request = json.loads(sys.stdin.readline())
     of = ToGrade.from_json(request["of"])
-    with grading_lock(of):
-        tell({"locked": True})
-        if sys.stdin.readline().strip() != GO:
-            return
-        try:
-            tell({"done": work(request, of)})
-        except Problem as problem:
-            logging.getLogger(__name__).error("%s", problem, exc_info=problem.__cause__)
-            tell({"problem": type(problem).__name__, "fields": problem.fields | _plain(problem.fields.get("found"))})
+    try:
+        with grading_lock(of):
+            tell({"locked": True})
+            if sys.stdin.readline().strip() == GO:
+                tell({"done": work(request, of)})
+    except Problem as problem:
+        logging.getLogger(__name__).error("%s", problem, exc_info=problem.__cause__)
+        tell({"problem": type(problem).__name__, "fields": problem.fields | _plain(problem.fields.get("found"))})
 
 
 def _plain(found: Any) -> dict[str, Any]:

@@ -55,8 +55,8 @@ def take(prepared: Path, executed: Path, into: Path, room: Room = USUAL) -> None
 def grafted(sent: NotebookNode, back: NotebookNode, name: str) -> NotebookNode:
     """The notebook `sent` with the outputs of `back`; `name` is for the sentence when that is not the same notebook."""
     try:
-        cells = list(zip(sent.cells, back.cells, strict=True))
-        if not all(_same(mine, theirs) for mine, theirs in cells):
+        cells = list(zip(sent.cells, back.cells, strict=False))
+        if len(sent.cells) != len(back.cells) or not all(_same(mine, theirs) for mine, theirs in cells):
             raise ReturnRefusedError(Phrase("the cells of “%(name)s” were changed while it ran", {"name": name}))
         for mine, theirs in cells:
             if mine.cell_type == "code":

@@ -23,11 +23,14 @@ GERMAN = CATALOGUES / "de" / "LC_MESSAGES" / "messages.po"
 TABLES: dict[str, tuple[str, ...]] = {
     "store/archive_rules.py": ("SENTENCES",),
     "hub/spaces.py": ("ROLE_TITLES", "sentences", "words"),
-    "service/routes/roster_pages.py": ("CLAIMS", "STATES"),
     "service/words.py": (
         "ROLES",
         "KINDS",
         "STATES",
+        "STAGES",
+        "OWN_STAGES",
+        "RUN_STATES",
+        "REASONS",
         "VERBS",
         "SENTENCES",
         "OPERATORS_ROSTER",
@@ -35,6 +38,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "ACTORS",
         "UNKNOWN",
     ),
+    "service/routes/roster_pages.py": ("CLAIMS", "STATES"),
     "spawning/gpu.py": ("NO_GPU", "NO_SLICE", "NO_WHOLE", "ALL_TAKEN"),
     "spawning/last_words.py": ("IDLE_HOURS", "IDLE_MINUTES"),
     "spawning/cluster_start.py": ("PLACE", "VOLUME", "IMAGE", "STARTING", "ANSWERS"),

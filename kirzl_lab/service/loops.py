@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from kirzl_lab import logs
-from kirzl_lab.courses import erasing
+from kirzl_lab.courses.erasing import due_to_erase, erase
 from kirzl_lab.problems import Problem, ServerNotRunning
 from kirzl_lab.service import metrics
 from kirzl_lab.service.grading import grading
@@ -19,9 +19,12 @@ from kirzl_lab.service.state import ServiceState
 from kirzl_lab.spawning.site import site_of
 from kirzl_lab.store.blob_rows import remove_unneeded
 from kirzl_lab.store.lost import Loss, Reason, losses, write_end
+from kirzl_lab.store.members import staff_of_courses
 
 LOOK_EVERY_S = 5.0
-TIDY_EVERY_S = 3600.0
+ERASE_EVERY_S = 600.0
+BLOBS_EVERY_S = 3600.0
+LOGINS_EVERY_S = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +35,9 @@ async def looping(state: ServiceState, every_s: float = LOOK_EVERY_S) -> AsyncIt
     async with AsyncExitStack() as stack:
         looks = [
             _again_and_again("Servers", _every(lambda: end_lost_servers(state), every_s)),
-            _again_and_again("Blobs and deleted courses", _every(lambda: tidy(state), TIDY_EVERY_S)),
+            _again_and_again("Logins to gradebooks", _every(lambda: end_gradebook_logins(state), LOGINS_EVERY_S)),
+            _again_and_again("Deleted courses", _every(lambda: erase_deleted_courses(state), ERASE_EVERY_S)),
+            _again_and_again("Blobs", _every(lambda: remove_blobs(state), BLOBS_EVERY_S)),
         ]
         if site_of() is None:
             looks.append(_again_and_again("Submissions to grade", await stack.enter_async_context(grading(state))))
@@ -45,16 +50,29 @@ async def looping(state: ServiceState, every_s: float = LOOK_EVERY_S) -> AsyncIt
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def tidy(state: ServiceState) -> None:
-    """Delete courses whose grace is over, and blobs that nothing needs. Raises `LabDatabaseAway`."""
-    now = state.clock()
+async def end_gradebook_logins(state: ServiceState) -> None:
+    """End the logins, and their sessions, of people who do not run the course any more. Raises `LabDatabaseAway`."""
     async with state.reading() as session:
-        courses = await erasing.due_to_erase(session, now)
-    for course in courses:
+        staff = await staff_of_courses(session)
+    for course, hub_names in staff.items():
+        for login in await asyncio.to_thread(state.gradebooks.reconcile_logins, course, hub_names):
+            log.info("The login %s to the gradebook of %s has ended", login, course)
+
+
+async def erase_deleted_courses(state: ServiceState) -> list[str]:
+    """Erase courses that were deleted and whose grace is over; returns their names. Raises `LabDatabaseAway`."""
+    async with state.reading() as session:
+        due = await due_to_erase(session, state.clock())
+    for name in due:
         async with state.writing() as session:
-            await erasing.erase(session, course, now)
-        log.info("The course %s is deleted for good", course)
-    removed = await remove_unneeded(state.store, state.blobs, now)
+            await erase(session, name, state.clock())
+        log.info("Erased the course %s, which was deleted", name)
+    return due
+
+
+async def remove_blobs(state: ServiceState) -> None:
+    """Remove blobs that nothing needs. Raises `StorageAway`."""
+    removed = await remove_unneeded(state.store, state.blobs, state.clock())
     if removed:
         log.info("Removed %i blobs that nothing needs", removed)
 

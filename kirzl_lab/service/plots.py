@@ -32,6 +32,8 @@ class Bar:
     value: str
     named: bool
     """Whether there is room for the label under it."""
+    thinned: bool
+    """Whether that room is not there on a phone."""
     late: bool = False
 
 
@@ -140,6 +142,7 @@ def _bars(counts: Sequence[int], labels: Sequence[str], every: int, language: st
             label=label,
             value=_number(count, language),
             named=number % every == 0,
+            thinned=number % (3 * every) != 0,
             late=bool(late and late[number]),
         )
         for number, (count, label) in enumerate(zip(counts, labels, strict=True))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kirzl_lab.catalog.models import CourseCreators, Kind, Role
+from kirzl_lab.catalog.models import STAFF, CourseCreators, Kind, Role
 from kirzl_lab.store.tables import Identity, Membership, Person, ServerBinding, Space, storable
 
 STRENGTH = {
@@ -93,6 +93,25 @@ async def member_of_course(session: AsyncSession, person_id: int, name: str) -> 
     )
     places = [Member(space, Role(role), section) for space, role, section in await session.execute(query)]
     return max(places, key=lambda member: STRENGTH[member.role], default=None)
+
+
+async def staff_of_courses(session: AsyncSession) -> dict[str, set[str]]:
+    """Hub names of the people who run each course, by the course's name; nobody for an archived one."""
+    names = {name: set[str]() for name in await session.scalars(select(Space.name).where(Space.kind == Kind.COURSE))}
+    query = (
+        select(Space.name, Person.hub_name)
+        .join(Membership, Membership.space_id == Space.id)
+        .join(Person, Person.id == Membership.person_id)
+        .where(
+            Space.kind == Kind.COURSE,
+            Space.archived_at.is_(None),
+            Membership.role.in_(STAFF),
+            Person.blocked_at.is_(None),
+        )
+    )
+    for course, hub_name in await session.execute(query):
+        names[course].add(hub_name)
+    return names
 
 
 async def may_create_courses(session: AsyncSession, person_id: int, creators: Collection[CourseCreators]) -> bool:

@@ -287,16 +287,6 @@ def test_materials_is_a_folder(site: Site) -> None:
     assert site.told() == ["courses/ml-101/materials: found a file, expected a folder"]
 
 
-def test_course_creators_may_be_known_by_what_many_people_share(site: Site) -> None:
-    site.change("institutions.yaml", "[email, matriculation", "[email, eduperson_scoped_affiliation, matriculation")
-    creators = (
-        "course_creators:\n  - {institution: uni, claim: eduperson_scoped_affiliation, value: faculty@uni.example}\n"
-    )
-    site.change("lab.yaml", "operator@uni.example\n", f"operator@uni.example\n{creators}")
-    (one,) = site.load().lab.course_creators
-    assert (one.institution, one.value) == ("uni", "faculty@uni.example")
-
-
 def test_assignments_are_the_folders_in_source(site: Site) -> None:
     for name in ("2-regression", "1_first.try", ".ipynb_checkpoints"):
         (site.course / "source" / name).mkdir(parents=True)
@@ -324,3 +314,13 @@ def test_source_is_a_folder_of_the_course(site: Site, tmp_path_factory: pytest.T
     assert site.told() == [
         "courses/ml-101/source: found a link that leads out of the course, expected a folder inside it"
     ]
+
+
+def test_course_creators_may_be_known_by_what_many_people_share(site: Site) -> None:
+    site.change("institutions.yaml", "[email, matriculation", "[email, eduperson_scoped_affiliation, matriculation")
+    creators = (
+        "course_creators:\n  - {institution: uni, claim: eduperson_scoped_affiliation, value: faculty@uni.example}\n"
+    )
+    site.change("lab.yaml", "operator@uni.example\n", f"operator@uni.example\n{creators}")
+    (one,) = site.load().lab.course_creators
+    assert (one.institution, one.value) == ("uni", "faculty@uni.example")

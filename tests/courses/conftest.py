@@ -1,12 +1,15 @@
 """A lab for the tests of courses: two institutions, people who have logged in, one course that the page made."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import make_url, select, update
 
 from kirzl_lab.catalog.models import CourseFile
 from kirzl_lab.courses import life
+from kirzl_lab.courses.gradebook import Gradebooks, gradebooks
 from kirzl_lab.store.database import Store
 from kirzl_lab.store.tables import Identity, InstitutionRow, Person
 
@@ -70,3 +73,29 @@ async def lab(any_store: Store) -> Store:
         await session.execute(update(Person).where(Person.hub_name == BLOCKED).values(blocked_at=NOW))
         await life.create(session, "stat-1", course_file(), SIZES, by=ada, now=NOW - timedelta(days=30))
     return any_store
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def any_gradebooks(request: pytest.FixtureRequest, tmp_path: Path, any_database: str) -> Iterator[Gradebooks]:
+    """The gradebooks of a lab, on each of the two databases in turn."""
+    books = gradebooks(tmp_path, make_url(any_database))
+    yield books
+    books.close()
+
+
+@pytest.fixture
+def any_database(request: pytest.FixtureRequest) -> str:
+    """The address of a lab database without tables, on the database that the test is for."""
+    if request.node.callspec.params["any_gradebooks"] == "sqlite":
+        return "sqlite+aiosqlite://"
+    url: str = request.getfixturevalue("postgres_database")
+    return url
+
+
+@pytest.fixture
+def postgres_database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of an empty database in PostgreSQL; roles that gradebooks made there go with it."""
+    postgres = request.getfixturevalue("postgres")
+    name = postgres.create()
+    yield postgres.url(name)
+    postgres.run(f"DROP DATABASE {name} WITH (FORCE)")

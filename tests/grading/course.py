@@ -15,7 +15,7 @@ from nbgrader.coursedir import CourseDirectory
 
 from kirzl_lab.grading.records import ToGrade
 
-COURSE, ASSIGNMENT = "ml-101", "sheet1"
+COURSE, ASSIGNMENT, STUDENT = "ml-101", "sheet1", "x-student"
 DUE = datetime(2026, 11, 2, 12, tzinfo=UTC)
 EARLY, LATE = datetime(2026, 11, 1, 12, tzinfo=UTC), datetime(2026, 11, 2, 15, tzinfo=UTC)
 
@@ -79,11 +79,13 @@ class Course:
     """A course folder of nbgrader."""
 
     root: Path
+    elsewhere: str | None = None
+    """The address of its gradebook, where that is no file in its folder."""
 
     @property
     def gradebook(self) -> str:
         """The address of its gradebook."""
-        return f"sqlite:///{self.root / 'gradebook.db'}"
+        return self.elsewhere or f"sqlite:///{self.root / 'gradebook.db'}"
 
     @property
     def source(self) -> Path:
@@ -117,27 +119,30 @@ class Course:
         return Course(root)
 
 
-def make(root: Path) -> Course:
+def make(root: Path, elsewhere: str | None = None) -> Course:
     """A course whose assignment is generated, and handed in by nobody."""
-    course = Course(root)
+    course = Course(root, elsewhere)
     course.source.mkdir(parents=True)
     nbformat.write(problem1(), course.source / "problem1.ipynb")
     nbformat.write(problem2(), course.source / "problem2.ipynb")
     (course.source / "numbers.txt").write_text("1\n2\n3\n")
     (course.source / "helper.py").write_text("TOTAL = 6\n")
-    directory = CourseDirectory(root=str(root), course_id=COURSE, assignment_id=ASSIGNMENT)
+    directory = CourseDirectory(root=str(root), db_url=course.gradebook, course_id=COURSE, assignment_id=ASSIGNMENT)
     GenerateAssignment(coursedir=directory).start()
     with Gradebook(course.gradebook, COURSE) as gradebook:
         gradebook.update_or_create_assignment(ASSIGNMENT, duedate=DUE.replace(tzinfo=None))
     return course
 
 
+def marked(notebook: Any, name: str) -> Any:
+    """The notebook's cell that nbgrader knows by that name."""
+    return next(one for one in notebook.cells if one.metadata.get("nbgrader", {}).get("grade_id") == name)
+
+
 def answered(notebook: Any, **answers: str) -> Any:
     """The notebook with these sources for the cells of these names."""
-    for one in notebook.cells:
-        name = one.metadata.get("nbgrader", {}).get("grade_id")
-        if name in answers:
-            one.source = answers[name]
+    for name, source in answers.items():
+        marked(notebook, name).source = source
     return notebook
 
 

@@ -86,20 +86,24 @@ def test_ways_lead_to_ports_that_somebody_listens_on(example: Path) -> None:
 
 @EXAMPLES
 def test_people_have_no_way_to_the_databases(example: Path) -> None:
-    objects = documents(chart.render(example))
-    assert {(to, port) for here, to, port in ways(objects, "egress", "to") if here == SERVERS} <= {
-        ("hub", 8081),
-        ("proxy", 8000),
-        ("service", 8080),
-        ("egress", 3128),
-    }
-    assert {here for here, to, _ in ways(objects, "ingress", "from") if to == "postgres"} <= {
-        "hub",
-        "service",
-        "prepare",
-        "tasks",
-        "controller",
-    }
+    found = policies(documents(chart.render(example)))
+    staff = {"app.kubernetes.io/component": SERVERS, "kirzl-lab/staff": "true"}
+    assert found["servers-staff"]["podSelector"]["matchLabels"] == staff  # who runs a course has its gradebook there
+    assert {
+        (to, port)
+        for name, spec in found.items()
+        if spec["podSelector"].get("matchLabels", {}).get(COMPONENT) == SERVERS and name != "servers-staff"
+        for rule in spec["egress"]
+        for to in rule_names(rule, "to")
+        for port in (each["port"] for each in rule["ports"])
+    } <= {("hub", 8081), ("proxy", 8000), ("service", 8080), ("egress", 3128)}
+    into = [
+        peer["podSelector"]["matchLabels"]
+        for rule in found.get("postgres", {}).get("ingress", [])
+        for peer in rule["from"]
+    ]
+    assert {labels[COMPONENT] for labels in into} <= {"hub", "service", "prepare", "tasks", "controller", SERVERS}
+    assert [labels for labels in into if labels[COMPONENT] == SERVERS] == ([staff] if into else [])
 
 
 def test_the_lab_database_of_a_site_can_be_named(tmp_path: Path) -> None:
@@ -110,7 +114,7 @@ def test_the_lab_database_of_a_site_can_be_named(tmp_path: Path) -> None:
     found = policies(documents(chart.render(values)))
     wanted = {"ports": [{"port": 6432, "protocol": "TCP"}], "to": [range_]}
     there = {name for name, spec in found.items() if wanted in spec.get("egress", [])}
-    assert there == {"hub", "service", "prepare", "tasks", "controller"}
+    assert there == {"hub", "service", "prepare", "tasks", "controller", "servers-staff"}
     assert "postgres" not in found
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import httpx
 
 from kirzl_lab.courses.life import GRACE
-from kirzl_lab.service.loops import tidy
+from kirzl_lab.service.loops import erase_deleted_courses
 from tests.service.conftest import Service, form_key
 from tests.service.sample import ASSISTANT, INSTRUCTOR, OPERATOR, OUTSIDER, STUDENT
 
@@ -180,12 +180,11 @@ async def test_deleted_and_gone_after_the_grace(in_course: Service) -> None:
         deleted = await client.delete(f"{API}/stat-1")
         assert deleted.status_code == 200, deleted.text
         assert "Deleted" in (await client.get(f"{LAB}/courses/stat-1")).text
-        await tidy(in_course.state)
-        assert (await client.get(f"{API}/stat-1")).status_code == 200
+        assert await erase_deleted_courses(in_course.state) == []
         in_course.time.now += GRACE + timedelta(seconds=1)
         assert (await client.post(f"{API}/stat-1/restore")).json()["slug"] == "course-deleted"
-        for _ in range(2):  # the second time nothing is left to do
-            await tidy(in_course.state)
+        assert await erase_deleted_courses(in_course.state) == ["stat-1"]
+        assert await erase_deleted_courses(in_course.state) == []
         assert (await client.get(f"{API}/stat-1")).status_code == 404
         assert (await client.post(API, json={"name": "stat-1", "course": FILE})).json()["slug"] == "course-name-taken"
 

@@ -4,7 +4,7 @@ import asyncio
 import io
 import shutil
 import tarfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -44,28 +44,36 @@ async def released(in_course: Service, course: Course, tmp_path: Path) -> Servic
     await asyncio.to_thread(in_course.state.gradebooks.prepare, COURSE)
     file = Path(in_course.state.gradebooks.lab_url(COURSE).removeprefix("sqlite:///"))
     shutil.copyfile(course.root / "gradebook.db", file)
-    packed = tmp_path / "release.tar.gz"
-    pack(course.root / "release" / ASSIGNMENT, packed)
+    release = tmp_path / "release.tar.gz"
+    pack(course.root / "release" / ASSIGNMENT, release)
     async with in_course.with_token(INSTRUCTOR) as teacher:
-        answer = await teacher.put(f"{API}/assignments/{ASSIGNMENT}/release", content=packed.read_bytes(), headers=GZIP)
+        answer = await teacher.put(
+            f"{API}/assignments/{ASSIGNMENT}/release", content=release.read_bytes(), headers=GZIP
+        )
         assert answer.status_code == 204, answer.text
     return in_course
 
 
-async def hand_in(service: Service, course: Course, folder: Path, key: str, **answers: str) -> dict[str, Any]:
-    """What the lab says of the student's submission with these answers in problem1."""
+def packed(course: Course, folder: Path, answers: Mapping[str, str]) -> bytes:
+    """A submission with these answers in problem1."""
     folder.mkdir()
     for name in ("problem1", "problem2"):
         notebook = course.released(name)
         nbformat.write(answered(notebook, **answers), folder / f"{name}.ipynb")
     for name in ("numbers.txt", "helper.py"):
         shutil.copyfile(course.source / name, folder / name)
-    packed = folder.with_suffix(".tar.gz")
-    pack(folder, packed)
+    file = folder.with_suffix(".tar.gz")
+    pack(folder, file)
+    return file.read_bytes()
+
+
+async def hand_in(service: Service, course: Course, folder: Path, key: str, **answers: str) -> dict[str, Any]:
+    """What the lab says of the student's submission with these answers in problem1."""
+    body = packed(course, folder, answers)
     async with service.with_token(STUDENT) as student:
         answer = await student.post(
             f"{API}/assignments/{ASSIGNMENT}/submissions",
-            content=packed.read_bytes(),
+            content=body,
             headers=GZIP | {"Idempotency-Key": key},
         )
     assert answer.status_code == 201, answer.text
@@ -89,6 +97,15 @@ async def looping(service: Service) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def executing(teacher: httpx.AsyncClient, run: int) -> None:
+    """Wait until student code runs."""
+    async with asyncio.timeout(60):
+        while True:
+            if "executing" in (await teacher.get(f"{API}/runs/{run}")).raise_for_status().json()["states"]:
+                return
+            await asyncio.sleep(0.05)
 
 
 async def over(teacher: httpx.AsyncClient, run: int) -> dict[str, Any]:
@@ -133,9 +150,8 @@ async def test_a_process_that_ends_leaves_nothing_undone(released: Service, cour
     await hand_in(released, course, tmp_path / "slow", "a" * 16, square=f"import time\ntime.sleep(3)\n{SQUARE}")
     async with released.with_token(INSTRUCTOR) as teacher:
         started = (await teacher.post(f"{API}/assignments/{ASSIGNMENT}/runs")).json()
-        async with looping(released), asyncio.timeout(60):
-            while "executing" not in (await teacher.get(f"{API}/runs/{started['id']}")).json()["states"]:
-                await asyncio.sleep(0.05)
+        async with looping(released):
+            await executing(teacher, started["id"])
         left = (await teacher.get(f"{API}/runs/{started['id']}")).json()
         assert left["states"] == {"executing": 1}
         async with looping(released):
@@ -148,9 +164,8 @@ async def test_a_run_is_cancelled_and_tried_again(released: Service, course: Cou
     await hand_in(released, course, tmp_path / "endless", "a" * 16, square="while True:\n    pass")
     async with released.with_token(INSTRUCTOR) as teacher:
         run = (await teacher.post(f"{API}/assignments/{ASSIGNMENT}/runs")).json()["id"]
-        async with looping(released), asyncio.timeout(60):
-            while "executing" not in (await teacher.get(f"{API}/runs/{run}")).json()["states"]:
-                await asyncio.sleep(0.05)
+        async with looping(released):
+            await executing(teacher, run)
             cancelled = (await teacher.post(f"{API}/runs/{run}/cancel")).json()
             assert cancelled["states"] == {"cancelled": 1}
             assert (await teacher.post(f"{API}/runs/{run}/cancel")).json()["slug"] == "run-over"

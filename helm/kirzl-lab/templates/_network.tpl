@@ -1,6 +1,6 @@
 {{/* What network-policies.yaml and egress.yaml share. */}}
 
-{{/* How a policy begins: (list $ NAME COMPONENT [NETWORK-REACH]). */}}
+{{/* How a policy begins: (list $ NAME COMPONENT [LABEL]), where LABEL narrows it. */}}
 {{- define "network.policy" -}}
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
@@ -13,7 +13,7 @@ spec:
     matchLabels:
       {{- include "network.labels" (dict "root" (first .) "component" (index . 2)) | nindent 6 }}
       {{- with slice . 3 }}
-      kirzl-lab/network: {{ first . }}
+      {{ first . }}
       {{- end }}
   policyTypes: [Ingress, Egress]
 {{- end }}
