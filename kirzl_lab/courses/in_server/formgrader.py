@@ -95,7 +95,7 @@ class GradeAction(JupyterHandler):
     @authenticated
     async def post(self, assignment: str, student: str) -> None:
         """Do it; the answer is as nbgrader's."""
-        told = await asyncio.to_thread(_grade, assignment, student)
+        told = await asyncio.to_thread(_grade, assignment, student, self.log)
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps(told))
 
@@ -201,7 +201,7 @@ def _act(method: str, assignment: str, student: str | None) -> Any:
     return getattr(api, method)(assignment, *([student] if student else []))
 
 
-def _grade(assignment: str, student: str) -> dict[str, Any]:
+def _grade(assignment: str, student: str, log: Any) -> dict[str, Any]:
     """Whether it was graded, and the log that formgrader shows."""
     from kirzl_lab.courses.in_server import grading  # noqa: PLC0415 - brings nbgrader in
     from kirzl_lab.courses.in_server.service import ServiceError  # noqa: PLC0415
@@ -209,8 +209,8 @@ def _grade(assignment: str, student: str) -> dict[str, Any]:
 
     lines: list[str] = []
     try:
-        whole, text = grading.told(grading.grade(assignment, student, lines.append))
+        whole, text = grading.told(grading.grade(assignment, student, lines.append, log))
     except (ServiceError, ArchiveRefused, OSError) as error:
         return {"success": False, "log": "\n".join(lines), "error": str(error)}
-    log = "\n".join([*lines, text])
-    return {"success": True, "log": log} if whole else {"success": False, "log": log, "error": text}
+    said = "\n".join([*lines, text])
+    return {"success": True, "log": said} if whole else {"success": False, "log": said, "error": text}

@@ -7,15 +7,14 @@ the course's gradebook, and in its folder when the server starts the next time.
 import os
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from nbgrader.converters import Autograde, NbGraderException
 
 from kirzl_lab.courses.in_server.configuration import SPACE, course_folder
-from kirzl_lab.courses.in_server.exchange import beside, put
+from kirzl_lab.courses.in_server.course_folder import CourseFolder
 from kirzl_lab.courses.in_server.service import LabService, ServiceError
-from kirzl_lab.store.archives import ArchiveRefused, unpack
+from kirzl_lab.store.archives import ArchiveRefused
 
 PAUSE_S = 1.0
 """Between two looks at a run."""
@@ -27,6 +26,7 @@ def grade(
     assignment: str,
     student: str,
     say: Callable[[str], None],
+    log: Any,
     environment: Mapping[str, str] = os.environ,
 ) -> list[dict[str, Any]]:
     """Grade the newest submission of the student, or of everybody; the tasks of the run, once it is over.
@@ -46,21 +46,8 @@ def grade(
                 break
             time.sleep(PAUSE_S)
             run = service.run(course, run["id"])
-        done = {task["submission"] for task in run["tasks"] if task["state"] == "done"}
-        for graded in service.graded(course):
-            if graded["submission"] in done:
-                bring(service, graded, course_folder(environment), course)
+        CourseFolder(course_folder(environment), course, service, log).follow()
     return list(run["tasks"])
-
-
-def bring(service: LabService, graded: Mapping[str, Any], root: Path, course: str) -> None:
-    """Put a graded folder into the course folder `root`, in place of what is there: nbgrader's own code made it."""
-    folder = root / "autograded" / graded["student"] / graded["assignment"]
-    with beside(folder) as temporary:
-        archive = temporary / "graded.tar.gz"
-        service.download(course, f"/submissions/{graded['submission']}/graded", archive)
-        unpack(archive, temporary / "files")
-        put(temporary / "files", folder)
 
 
 def told(tasks: list[dict[str, Any]]) -> tuple[bool, str]:
@@ -83,7 +70,7 @@ class LabAutograde(Autograde):
         if self.coursedir.notebook_id != EVERYBODY:
             self.log.warning("In the lab all notebooks of a submission are graded together.")
         try:
-            tasks = grade(self.coursedir.assignment_id, self.coursedir.student_id, self.log.info)
+            tasks = grade(self.coursedir.assignment_id, self.coursedir.student_id, self.log.info, self.log)
         except (ServiceError, ArchiveRefused, OSError) as error:
             self.log.error("%s", error)
             raise NbGraderException(str(error)) from error

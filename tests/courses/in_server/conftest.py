@@ -46,6 +46,7 @@ class Lab:
 
     url: str
     hub: FakeHub
+    database: Path
     now: datetime = NOW
     seen: list[str] = field(default_factory=list)
     """Method and path of what it was asked."""
@@ -92,7 +93,7 @@ async def _nowhere(_message: Any) -> None:
 def running(template: Path, folder: Path) -> Iterator[Lab]:
     """A lab on a copy of the database in `template`, while the block runs."""
     shutil.copyfile(template, folder / "lab.sqlite")
-    lab = Lab(f"http://127.0.0.1:{free_port()}", FakeHub())
+    lab = Lab(f"http://127.0.0.1:{free_port()}", FakeHub(), folder / "lab.sqlite")
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[ServiceState]:
