@@ -1,15 +1,11 @@
 """Hundreds of students hand in at the same moment, the service is killed, the disk is full: nothing is lost or doubled."""
 
 import asyncio
-import os
-import shutil
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
 import pytest
 from sqlalchemy import select
 
@@ -25,15 +21,11 @@ from tests.service.crowd import (
     Tally,
     all_hand_in,
     fill,
-    hand_in,
     release,
-    submissions,
     tally,
-    teacher,
 )
 from tests.service.fake_hub import FakeHub, on_loopback
 from tests.service.running import RunningService, running, settings_in
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
