@@ -15,13 +15,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx
 from nbgrader.api import Gradebook
 from sqlalchemy import create_engine, insert
 
-from kirzl_lab.catalog.models import CourseFile
 from kirzl_lab.courses.gradebook import gradebooks
 from kirzl_lab.service.app import app_for
 from kirzl_lab.service.state import ServiceState
@@ -58,7 +58,7 @@ async def measure(folder: Path, students: int, assignments: int, rounds: int) ->
     tasks = [f"ps{number}" for number in range(assignments)]
     async with _service(folder, names, tasks) as client:
         times = {
-            name: await _median(lambda address=address, headers=headers: _read(client, address, headers), rounds)
+            name: await _median(partial(_read, client, address, headers), rounds)
             for name, (address, headers) in ASKED.items()
         }
     times["nbgrader_50_students"] = await asyncio.to_thread(_nbgraders, folder, names[:50], tasks)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from kirzl_lab.catalog.mistakes import one_of_or_meant, shown
-from kirzl_lab.catalog.models import EMAIL, SCOPED_CLAIMS, SHARED_CLAIMS, Operator
+from kirzl_lab.catalog.models import EMAIL, SCOPED_CLAIMS, SHARED_CLAIMS, CourseCreators, Operator
 from kirzl_lab.catalog.roster_file import RosterFile
 from kirzl_lab.catalog.yaml_file import Node, YamlFile
 
@@ -83,6 +83,22 @@ def check_operators(lab: YamlFile, institutions: dict[str, Asserts]) -> None:
         seen.setdefault(wanted, node.line)
 
 
+def check_course_creators(lab: YamlFile, institutions: dict[str, Asserts]) -> None:
+    """Course creators are promised by institutions that may assert what is asked for, each once.
+
+    What many people share is what is meant here, unlike in rosters.
+    """
+    seen: dict[Wanted, int] = {}
+    for node in lab.root.items("course_creators") if lab.root else []:
+        wanted = Wanted(*(node.text(key) for key in CourseCreators.model_fields))
+        for key, found, expected in broken(wanted, institutions, shared=True):
+            place = node.at(key) or node
+            lab.add(place.line, place.column, found, expected)
+        if wanted in seen:
+            lab.add(node.line, node.column, "course creators again", f"each once: line {seen[wanted]} has the same")
+        seen.setdefault(wanted, node.line)
+
+
 def check_roster(roster: RosterFile, institutions: dict[str, Asserts]) -> None:
     """Rows are promised by institutions that may assert what is asked for."""
     for entry in roster.entries:
@@ -110,9 +126,12 @@ def check_default_size(course: YamlFile) -> None:
         course.add(place.line, place.column, f"“{shown(default)}”", wanted)
 
 
-def broken(wanted: Wanted, institutions: dict[str, Asserts]) -> Iterator[tuple[str, str, str]]:
-    """What no institution can keep: the key, what was found, what was expected. At most one, the first."""
-    if wanted.claim is not None and wanted.claim in SHARED_CLAIMS:
+def broken(wanted: Wanted, institutions: dict[str, Asserts], *, shared: bool = False) -> Iterator[tuple[str, str, str]]:
+    """What no institution can keep: the key, what was found, what was expected. At most one, the first.
+
+    With `shared`, claims whose values many people have are as good as others.
+    """
+    if not shared and wanted.claim is not None and wanted.claim in SHARED_CLAIMS:
         yield "claim", f"“{shown(wanted.claim)}”", "a claim that one person has alone, for example email"
         return
     if wanted.institution is None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from kirzl_lab.catalog.consistency import (
     check_course,
+    check_course_creators,
     check_default_size,
     check_institutions,
     check_operators,
@@ -134,6 +135,7 @@ def check_site(site: Site) -> None:
     sizes, institutions = sizes_of(site.sizes.file), institutions_of(site.institutions.file)
     if institutions is not None:
         check_operators(site.lab.file, institutions)
+        check_course_creators(site.lab.file, institutions)
     for course in site.courses:
         check_default_size(course.file.file)
         if sizes is not None:

@@ -194,7 +194,9 @@ class Institution(Model):
         min_length=1,
         description="The domains of the institution: e-mail addresses and scoped affiliations outside them are ignored.",
     )
-    claims: ClaimNames = Field(default=("email",), description="Claims of this institution that roster rows may name.")
+    claims: ClaimNames = Field(
+        default=("email",), description="Claims of this institution that roster rows and course_creators may name."
+    )
     algorithm: Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"] = (
         Field(default="RS256", description="The one algorithm with which this institution signs ID tokens.")
     )
@@ -316,6 +318,10 @@ class CourseFile(Model):
         description="Largest submission, in MiB, packed; unpacked it may be ten times that.",
     )
     max_submission_files: int = Field(default=1000, ge=1, le=100_000, description="Most files in a submission.")
+    late_penalty: Literal["none", "zero"] = Field(
+        default="none",
+        description="What a late submission loses: nothing, or all of its points (nbgrader's own choices).",
+    )
 
     @field_validator("ends")
     @classmethod

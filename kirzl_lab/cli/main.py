@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 
 from kirzl_lab import __version__
+from kirzl_lab.cli import courses as course_commands
 from kirzl_lab.cli.cluster import commands
 from kirzl_lab.cli.exits import Exit
 from kirzl_lab.cli.show import as_json, exit_codes, out, stops
@@ -28,7 +29,7 @@ receipt = typer.Typer(help="Receipts for submissions.", no_args_is_help=True)
 app.add_typer(catalog, name="catalog")
 app.add_typer(receipt, name="receipt")
 app.add_typer(commands.app)
-app.add_typer(commands.course, name="course")
+app.add_typer(course_commands.app, name="course")
 
 Data = Annotated[Path, typer.Option(metavar="DIR", help="The lab's state: databases, homes, secrets, logs.")]
 HubConfig = Annotated[

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
+from kirzl_lab.catalog.models import CourseFile
 from kirzl_lab.problems import NothingToGrade, RunOver, UnknownRun
 from kirzl_lab.store.course_tables import Assignment, GradingRun, GradingTask, Submission
 from kirzl_lab.store.tables import Person, Space
@@ -56,6 +57,10 @@ class Task:
     submission_id: int
     submitted_at: datetime
     submission_sha256: str
+    source_sha256: str | None
+    """What the assignment is made from: its files are put back before it is run, its notebooks are not read."""
+    late_penalty: str
+    """nbgrader's penalty method."""
     prepared_sha256: str | None
     executed_sha256: str | None
     graded_sha256: str | None
@@ -339,9 +344,9 @@ async def _runs(session: AsyncSession, ids: Select[int]) -> list[Run]:
     ]
 
 
-def _about_tasks() -> Select[GradingTask, Submission, str, str, str, datetime | None]:
+def _about_tasks() -> Select[GradingTask, Submission, Assignment, Space, str, datetime | None]:
     return (
-        select(GradingTask, Submission, Assignment.name, Space.name, Person.hub_name, GradingRun.cancelled_at)
+        select(GradingTask, Submission, Assignment, Space, Person.hub_name, GradingRun.cancelled_at)
         .join(GradingRun, GradingRun.id == GradingTask.run_id)
         .join(Submission, Submission.id == GradingTask.submission_id)
         .join(Assignment, Assignment.id == Submission.assignment_id)
@@ -352,7 +357,7 @@ def _about_tasks() -> Select[GradingTask, Submission, str, str, str, datetime | 
 
 
 async def _tasks(
-    session: AsyncSession, query: Select[GradingTask, Submission, str, str, str, datetime | None]
+    session: AsyncSession, query: Select[GradingTask, Submission, Assignment, Space, str, datetime | None]
 ) -> list[Task]:
     return [
         Task(
@@ -360,12 +365,14 @@ async def _tasks(
             run_id=task.run_id,
             attempt=task.attempt,
             state=State(task.state),
-            course=course,
-            assignment=assignment,
+            course=space.name,
+            assignment=assignment.name,
             student=student,
             submission_id=submission.id,
             submitted_at=submission.submitted_at,
             submission_sha256=submission.sha256,
+            source_sha256=assignment.source_sha256,
+            late_penalty=CourseFile.model_validate(space.spec).late_penalty,
             prepared_sha256=task.prepared_sha256,
             executed_sha256=task.executed_sha256,
             graded_sha256=task.graded_sha256,
@@ -375,7 +382,7 @@ async def _tasks(
             log=task.log,
             result=task.result,
         )
-        for task, submission, assignment, course, student, cancelled_at in await session.execute(query)
+        for task, submission, assignment, space, student, cancelled_at in await session.execute(query)
     ]
 
 

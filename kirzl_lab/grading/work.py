@@ -87,7 +87,11 @@ class Work:
     async def _prepare(self, task: Task, folder: Path) -> None:
         files, prepared = folder / "files", folder / "prepared"
         await self._tools.fetch(task.submission_sha256, files)
-        log = await steps.prepare(await self._to_grade(task), files, prepared)
+        source = None
+        if task.source_sha256 is not None:
+            source = folder / "source"
+            await self._tools.fetch(task.source_sha256, source)
+        log = await steps.prepare(await self._to_grade(task), files, prepared, source=source)
         sha256 = await self._tools.keep(prepared)
         await self._move(task, State.QUEUED, State.PREPARED, prepared_sha256=sha256, log=log)
 
@@ -121,6 +125,7 @@ class Work:
             student=task.student,
             submitted_at=task.submitted_at,
             gradebook=await self._tools.gradebook(task.course),
+            options={"LateSubmissionPlugin.penalty_method": task.late_penalty},
         )
 
     async def _move(self, task: Task, frm: State, to: State, **values: Any) -> None:

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from kirzl_lab import logs
-from kirzl_lab.courses import erasing
+from kirzl_lab.courses.erasing import due_to_erase, erase
 from kirzl_lab.problems import Problem, ServerNotRunning
 from kirzl_lab.service import metrics
 from kirzl_lab.service.grading import grading
@@ -22,7 +22,8 @@ from kirzl_lab.store.lost import Loss, Reason, losses, write_end
 from kirzl_lab.store.members import staff_of_courses
 
 LOOK_EVERY_S = 5.0
-TIDY_EVERY_S = 3600.0
+ERASE_EVERY_S = 600.0
+BLOBS_EVERY_S = 3600.0
 LOGINS_EVERY_S = 10.0
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,8 @@ async def looping(state: ServiceState, every_s: float = LOOK_EVERY_S) -> AsyncIt
         looks = [
             _again_and_again("Servers", _every(lambda: end_lost_servers(state), every_s)),
             _again_and_again("Logins to gradebooks", _every(lambda: end_gradebook_logins(state), LOGINS_EVERY_S)),
-            _again_and_again("Blobs and deleted courses", _every(lambda: tidy(state), TIDY_EVERY_S)),
+            _again_and_again("Deleted courses", _every(lambda: erase_deleted_courses(state), ERASE_EVERY_S)),
+            _again_and_again("Blobs", _every(lambda: remove_blobs(state), BLOBS_EVERY_S)),
         ]
         if site_of() is None:
             looks.append(_again_and_again("Submissions to grade", await stack.enter_async_context(grading(state))))
@@ -57,23 +59,22 @@ async def end_gradebook_logins(state: ServiceState) -> None:
             log.info("The login %s to the gradebook of %s has ended", login, course)
 
 
-async def tidy(state: ServiceState) -> None:
-    """Delete courses whose grace is over, and blobs that nothing needs. Raises `LabDatabaseAway`."""
-    await erase_deleted_courses(state)
-    removed = await remove_unneeded(state.store, state.blobs, state.clock())
-    if removed:
-        log.info("Removed %i blobs that nothing needs", removed)
-
-
 async def erase_deleted_courses(state: ServiceState) -> list[str]:
     """Erase courses that were deleted and whose grace is over; returns their names. Raises `LabDatabaseAway`."""
     async with state.reading() as session:
-        due = await erasing.due_to_erase(session, state.clock())
+        due = await due_to_erase(session, state.clock())
     for name in due:
         async with state.writing() as session:
-            await erasing.erase(session, name, state.clock())
+            await erase(session, name, state.clock())
         log.info("Erased the course %s, which was deleted", name)
     return due
+
+
+async def remove_blobs(state: ServiceState) -> None:
+    """Remove blobs that nothing needs. Raises `StorageAway`."""
+    removed = await remove_unneeded(state.store, state.blobs, state.clock())
+    if removed:
+        log.info("Removed %i blobs that nothing needs", removed)
 
 
 async def end_lost_servers(state: ServiceState) -> list[Loss]:

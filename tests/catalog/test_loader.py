@@ -83,6 +83,10 @@ FIT = [
     ("lab.yaml", "claim: email", "claim: e_mail", 5, "found “e_mail”, expected one of email, matriculation_number, eduperson_principal_name (did you mean email?), the claims of uni"),
     ("lab.yaml", "operator@uni.example", "operator@firm.example", 6, "found “operator@firm.example”, expected a value in the domains of uni: uni.example, stud.uni.example"),
     ("lab.yaml", "operator@uni.example\n", "operator@uni.example\n  - institution: uni\n    claim: email\n    value: operator@uni.example\n", 7, "found an operator again, expected each once: line 4 has the same"),
+    ("lab.yaml", "operator@uni.example\n", "operator@uni.example\ncourse_creators:\n  - institution: un\n    claim: email\n    value: a@uni.example\n", 8, "found “un”, expected one of uni, firm (did you mean uni?)"),
+    ("lab.yaml", "operator@uni.example\n", "operator@uni.example\ncourse_creators:\n  - institution: uni\n    claim: eduperson_scoped_affiliation\n    value: faculty@uni.example\n", 9, "found “eduperson_scoped_affiliation”, expected one of email, matriculation_number, eduperson_principal_name, the claims of uni"),
+    ("lab.yaml", "operator@uni.example\n", "operator@uni.example\ncourse_creators:\n  - institution: firm\n    claim: email\n    value: a@uni.example\n", 10, "found “a@uni.example”, expected a value in the domains of firm: firm.example"),
+    ("lab.yaml", "operator@uni.example\n", "operator@uni.example\ncourse_creators:\n  - institution: uni\n    claim: matriculation_number\n    value: m1\n  - institution: uni\n    claim: matriculation_number\n    value: m1\n", 11, "found course creators again, expected each once: line 8 has the same"),
     ("roster.csv", "uni,email", "unu,email", 2, "found “unu” as institution, expected one of uni, firm (did you mean uni?)"),
     ("roster.csv", "matriculation_number", "email", 3, "found “1000001” as value, expected an e-mail address"),
     ("roster.csv", "founder@firm.example", "founder@uni.example", 4, "found “founder@uni.example” as value, expected a value in the domains of firm: firm.example"),
@@ -310,3 +314,13 @@ def test_source_is_a_folder_of_the_course(site: Site, tmp_path_factory: pytest.T
     assert site.told() == [
         "courses/ml-101/source: found a link that leads out of the course, expected a folder inside it"
     ]
+
+
+def test_course_creators_may_be_known_by_what_many_people_share(site: Site) -> None:
+    site.change("institutions.yaml", "[email, matriculation", "[email, eduperson_scoped_affiliation, matriculation")
+    creators = (
+        "course_creators:\n  - {institution: uni, claim: eduperson_scoped_affiliation, value: faculty@uni.example}\n"
+    )
+    site.change("lab.yaml", "operator@uni.example\n", f"operator@uni.example\n{creators}")
+    (one,) = site.load().lab.course_creators
+    assert (one.institution, one.value) == ("uni", "faculty@uni.example")

@@ -23,7 +23,7 @@ WRONG = [
     ("course.yaml", "term: 2026/27 winter", "term: " + "x" * 501, 4, f"found “{'x' * 59}…”, expected at most 500 characters"),
     ("course.yaml", "term: 2026/27 winter\n", "", 1, "found no term, expected the key term (the term in which it runs, for example 2026/27 winter)"),
     ("course.yaml", "term: 2026", "tern: 2026", 4, "found the key tern, expected the key term"),
-    ("course.yaml", "storage_gib: 5", "storage: 5", 10, "found the key storage, expected one of title, description, term, timezone, starts, ends, image, sizes, default_size, storage_gib, network_reach, idle_hours, max_submission_mib, max_submission_files (did you mean storage_gib?)"),
+    ("course.yaml", "storage_gib: 5", "storage: 5", 10, "found the key storage, expected one of title, description, term, timezone, starts, ends, image, sizes, default_size, storage_gib, network_reach, idle_hours, max_submission_mib, max_submission_files, late_penalty (did you mean storage_gib?)"),
     ("course.yaml", "storage_gib: 5", "storage_gib: '5'", 10, "found “5”, expected a whole number from 1 to 10000"),
     ("course.yaml", "storage_gib: 5", "storage_gib: 5.5", 10, "found 5.5, expected a whole number from 1 to 10000"),
     ("course.yaml", "storage_gib: 5", "storage_gib: 10001", 10, "found 10001, expected a whole number from 1 to 10000"),
@@ -104,7 +104,7 @@ def test_a_file_that_is_a_list_or_a_text(site: Site) -> None:
 
     assert site.told() == [
         "courses/ml-101/course.yaml:1: found “just words”, expected a mapping with title, description, term, timezone, "
-        "starts, ends, image, sizes, default_size, storage_gib, network_reach, idle_hours, max_submission_mib, max_submission_files",
+        "starts, ends, image, sizes, default_size, storage_gib, network_reach, idle_hours, max_submission_mib, max_submission_files, late_penalty",
         "hub_config/lab.yaml:2: found a list, expected a mapping with title, contact, session_hours, operators, "
         "package_mirrors, course_creators, grace_minutes",
     ]

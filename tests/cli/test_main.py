@@ -50,7 +50,19 @@ def course(tmp_path: Path) -> Path:
 
 # -- help --------------------------------------------------------------------------------------------------------
 
-COMMANDS = (["up"], ["down"], ["status"], ["doctor"], ["catalog", "check"], ["catalog", "apply"], ["receipt", "verify"])
+COMMANDS = (
+    ["up"],
+    ["down"],
+    ["status"],
+    ["doctor"],
+    ["catalog", "check"],
+    ["catalog", "apply"],
+    ["receipt", "verify"],
+    ["course", "new"],
+    ["course", "list"],
+    ["course", "archive"],
+    ["course", "roster", "upload"],
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -6,7 +6,11 @@ It stands in for a process that takes seconds to start. `test_real_hub.py` makes
 import base64
 import hashlib
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
 import httpx
@@ -109,3 +113,42 @@ class FakeHub:
             return httpx.Response(500, json={"status": 500, "message": "it does not stop"})
         del self.servers[name][server]
         return httpx.Response(204)
+
+
+@contextmanager
+def on_loopback(hub: FakeHub) -> Iterator[str]:
+    """The hub for a service in a process of its own; the address of its API."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:  # noqa: N802 - the library's name
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            asked = httpx.Request(self.command, f"http://hub.test{self.path}", headers=dict(self.headers), content=body)
+            answer = hub.transport().handle_request(asked)
+            self.send_response(answer.status_code)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer.content)))
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        do_POST = do_DELETE = do_GET  # noqa: N815 - the library's names
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Keep it out of what the tests write."""
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 1024
+
+        def handle_error(self, *_: object) -> None:
+            """A service that is killed leaves its connections broken."""
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/hub/api"
+        finally:
+            server.shutdown()
+            thread.join()

@@ -52,6 +52,10 @@ class JupyterServer:
         content: str = self.get(f"/api/contents/{file}").raise_for_status().json()["content"]
         return content
 
+    def read_text(self, file: str) -> str:
+        """The text of any file, a notebook's JSON as well."""
+        return self.read(f"{file}?type=file&format=text")
+
     def run(self, code: str) -> str:
         """What a cell prints in a kernel of its own; raises `CellError` when the cell does."""
         kernel = self.send("POST", "/api/kernels", {"name": "python3"}).raise_for_status().json()["id"]

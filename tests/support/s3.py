@@ -5,6 +5,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -48,10 +49,27 @@ class S3:
             "region": self.region,
         }
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables in which programs for S3, the lab among them, find it."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": self.region,
+            "AWS_ACCESS_KEY_ID": self.key,
+            "AWS_SECRET_ACCESS_KEY": self.secret,
+        }
+
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[S3]:
     """One S3 server for the whole test run; buckets are made anew."""
+    with running_s3() as running:
+        yield running
+
+
+@contextmanager
+def running_s3() -> Iterator[S3]:
+    """An S3 server for the time of the block."""
     program = binary("versitygw")
     assert program.exists(), "versitygw is missing: `make tools` builds it"
     with tempfile.TemporaryDirectory(prefix="lab-s3-") as place:

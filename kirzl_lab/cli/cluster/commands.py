@@ -18,7 +18,10 @@ NOT_IN_IT = "Not in a backup: homes, materials and course volumes. They are for 
 SINCE_THEN = "Courses and rosters are those of that time, too: run `kirzl-lab install` with your folders of today."
 
 app = typer.Typer()
-course = typer.Typer(help="Courses of a lab on a cluster.", no_args_is_help=True)
+course = typer.Typer(
+    help="Courses: make them and look after them, with a token of yours in KIRZL_LAB_TOKEN; materials on a cluster.",
+    no_args_is_help=True,
+)
 
 
 @app.command(epilog=exit_codes(Exit.NO, Exit.USAGE, Exit.CANNOT, Exit.RUNS_ALREADY, Exit.FELL_OVER))

@@ -6,6 +6,7 @@ server meanwhile. Its pages may be shown in a frame of the same server, which is
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 from jupyter_server.base.handlers import JupyterHandler
@@ -13,6 +14,8 @@ from jupyter_server.utils import url_path_join
 from tornado.routing import Matcher, PathMatches, Rule
 from tornado.web import HTTPError, authenticated
 
+GRADEBOOK = "nbgrader_gradebook"
+"""Where nbgrader's formgrader keeps its gradebook among the server's settings."""
 SAME_SERVER = "frame-ancestors 'self'"
 
 LONG = {
@@ -62,15 +65,16 @@ class First(JupyterHandler):
         self.formgrader = formgrader
 
     @authenticated
-    async def prepare(self) -> None:
-        """Load it, whatever the method."""
-        await super().prepare()
+    async def get(self) -> None:
+        """Load it."""
         try:
             await self.formgrader.load()
         except Exception as error:
             self.log.exception("Formgrader cannot be loaded")
             raise HTTPError(503, "Formgrader cannot be loaded: the server's log says why") from error
         self.redirect(self.request.uri or "", status=307)
+
+    post = put = delete = get
 
 
 class LongAction(JupyterHandler):
@@ -81,6 +85,17 @@ class LongAction(JupyterHandler):
         """Do it; the answer is nbgrader's own."""
         student, action = (rest[0], rest[1]) if len(rest) == 2 else (None, rest[0])
         told = await asyncio.to_thread(_act, LONG[action], assignment, student)
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps(told))
+
+
+class GradeAction(JupyterHandler):
+    """Grade, from formgrader's button: the lab runs the submission, and the server goes on meanwhile."""
+
+    @authenticated
+    async def post(self, assignment: str, student: str) -> None:
+        """Do it; the answer is as nbgrader's."""
+        told = await asyncio.to_thread(_grade, assignment, student, self.log)
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps(told))
 
@@ -111,9 +126,10 @@ def _add(server: Any) -> None:
     routes: list[tuple[Any, ...]] = [
         (rf"{assignment}/(release|unrelease|collect|release_feedback)", LongAction),
         (rf"{assignment}/([^/]+)/(release_feedback)", LongAction),
+        (r"/formgrader/api/submission/([^/]+)/([^/]+)/autograde", GradeAction),
         *(
-            (pattern, _framed(handler))
-            for pattern, handler in [*handlers.default_handlers, *apihandlers.default_handlers]
+            (pattern, healing(_framed(handler)), *rest)
+            for pattern, handler, *rest in [*handlers.default_handlers, *apihandlers.default_handlers]
         ),
         (r"/formgrader/static/(.*)", StaticFileHandler, {"path": handlers.static_path}),
         (r"/formgrader/.*", _framed(handlers.Template404)),
@@ -121,14 +137,56 @@ def _add(server: Any) -> None:
     server.web_app.add_handlers(".*$", [(url_path_join(server.base_url, pattern), *rest) for pattern, *rest in routes])
 
 
+def healing(handler: type[Any]) -> type[Any]:
+    """The handler of formgrader, which begins with a gradebook that answers and ends without a transaction.
+
+    nbgrader keeps one session for all requests: once its connection is cut, every request fails for good, and between
+    requests it would stay in a transaction, which keeps PostgreSQL from cleaning up and shows old grades of others.
+    """
+    if not issubclass(handler, JupyterHandler):  # of files of its own
+        return handler
+
+    async def prepare(self: Any) -> None:
+        await handler.prepare(self)
+        drop_broken_gradebook(self.settings)
+
+    def on_finish(self: Any) -> None:
+        gradebook = self.settings.get(GRADEBOOK)
+        if gradebook is not None:
+            with suppress(Exception):  # what cannot be ended is found and dropped by the next request
+                gradebook.db.rollback()
+        handler.on_finish(self)
+
+    return type(handler.__name__, (handler,), {"prepare": prepare, "on_finish": on_finish})
+
+
+def drop_broken_gradebook(settings: dict[str, Any]) -> None:
+    """Forget formgrader's gradebook if it does not answer: nbgrader then opens a new one."""
+    gradebook = settings.get(GRADEBOOK)
+    if gradebook is None:
+        return
+    try:
+        gradebook.db.connection().exec_driver_sql("SELECT 1")
+    except Exception:  # whatever is wrong with it: its classes are SQLAlchemy's, which is loaded with formgrader alone
+        settings[GRADEBOOK] = None
+        with suppress(Exception):
+            gradebook.close()
+
+
 def _framed(handler: type[Any]) -> type[Any]:
-    """The handler, whose pages may be shown in a frame of this server: JupyterHub forbids it for all of them."""
+    """The handler, whose pages may be shown in a frame of this server: JupyterHub forbids it for all of them.
 
-    def set_default_headers(self: Any) -> None:
-        handler.set_default_headers(self)
-        self.set_header("Content-Security-Policy", SAME_SERVER)
+    What else its policy says stays: files of students are shown in a sandbox.
+    """
+    policy = getattr(handler, "content_security_policy", None)
+    if policy is None:  # of files of its own
+        return handler
 
-    return type(handler.__name__, (handler,), {"set_default_headers": set_default_headers})
+    def content_security_policy(self: Any) -> str:
+        parts = (part.strip() for part in policy.fget(self).split(";"))
+        return "; ".join([SAME_SERVER, *(part for part in parts if not part.startswith("frame-ancestors"))])
+
+    return type(handler.__name__, (handler,), {"content_security_policy": property(content_security_policy)})
 
 
 def _act(method: str, assignment: str, student: str | None) -> Any:
@@ -141,3 +199,18 @@ def _act(method: str, assignment: str, student: str | None) -> Any:
     app.load_config_file()
     api = NbGraderAPI(CourseDirectory(config=app.config), config=app.config)
     return getattr(api, method)(assignment, *([student] if student else []))
+
+
+def _grade(assignment: str, student: str, log: Any) -> dict[str, Any]:
+    """Whether it was graded, and the log that formgrader shows."""
+    from kirzl_lab.courses.in_server import grading  # noqa: PLC0415 - brings nbgrader in
+    from kirzl_lab.courses.in_server.service import ServiceError  # noqa: PLC0415
+    from kirzl_lab.store.archives import ArchiveRefused  # noqa: PLC0415
+
+    lines: list[str] = []
+    try:
+        whole, text = grading.told(grading.grade(assignment, student, lines.append, log))
+    except (ServiceError, ArchiveRefused, OSError) as error:
+        return {"success": False, "log": "\n".join(lines), "error": str(error)}
+    said = "\n".join([*lines, text])
+    return {"success": True, "log": said} if whole else {"success": False, "log": said, "error": text}

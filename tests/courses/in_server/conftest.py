@@ -46,11 +46,14 @@ class Lab:
 
     url: str
     hub: FakeHub
+    database: Path
     now: datetime = NOW
     seen: list[str] = field(default_factory=list)
     """Method and path of what it was asked."""
     before: Callable[[str], int | None] = lambda _: None
     """Told of each request as `METHOD path`; a status that it returns is the answer."""
+    hold: Callable[[str], None] | None = None
+    """Called in a thread before an answer, which it holds up."""
     lose: Callable[[str], bool] = lambda _: False
     """Whether the answer to a request gets lost on its way, after everything was done."""
 
@@ -74,6 +77,8 @@ class Front:
                 await send({"type": "http.response.start", "status": status, "headers": []})
                 await send({"type": "http.response.body", "body": b"gateway"})
                 return
+            if self.lab.hold is not None:
+                await asyncio.to_thread(self.lab.hold, asked)
             if self.lab.lose(asked):
                 await self.app(scope, receive, _nowhere)
                 raise ConnectionAbortedError("the test's network is down")
@@ -88,7 +93,7 @@ async def _nowhere(_message: Any) -> None:
 def running(template: Path, folder: Path) -> Iterator[Lab]:
     """A lab on a copy of the database in `template`, while the block runs."""
     shutil.copyfile(template, folder / "lab.sqlite")
-    lab = Lab(f"http://127.0.0.1:{free_port()}", FakeHub())
+    lab = Lab(f"http://127.0.0.1:{free_port()}", FakeHub(), folder / "lab.sqlite")
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[ServiceState]:
