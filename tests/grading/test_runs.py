@@ -174,7 +174,7 @@ async def test_what_was_handed_in_later_is_not_overtaken_by_what_was_handed_in_b
                 submitted_at=before.submitted_at + timedelta(minutes=1),
                 notebooks=["ps1"],
                 receipt="",
-            )  # fmt: skip
+            )
         )
     (newer,) = await course.tasks(await course.begin(["student1"]))
     assert await course.move(newer, State.QUEUED, State.DONE, graded_sha256=SHA)
