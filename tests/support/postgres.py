@@ -107,5 +107,3 @@ def _wait_until_ready(programs: Path, folder: Path, server: "subprocess.Popen[by
             return
         time.sleep(0.02)
     raise AssertionError(f"PostgreSQL does not answer:\n{log.read_text()}")
-
-
