@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import select
 
@@ -24,13 +25,16 @@ from tests.service.crowd import (
     Tally,
     all_hand_in,
     fill,
+    hand_in,
     release,
     student,
     submissions,
     tally,
+    teacher,
 )
 from tests.service.fake_hub import FakeHub, on_loopback
 from tests.service.running import RunningService, running, settings_in
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
