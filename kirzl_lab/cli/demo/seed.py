@@ -92,7 +92,7 @@ def seed(folder: Folder, students: int, tell: Tell) -> Seeded:
             name: _class_work(lecturer, desk, visitors, name, index=index, tell=tell)
             for index, name in enumerate(names[:-1])
         }
-        _grade(lecturer, desk, names[0], tell)
+        _grade(lecturer, desk, names[0], [visitor.hub_name for visitor in visitors], tell)
     return Seeded(url, COURSE, tuple(_line(lecturer, name, added.get(name, 0)) for name in names))
 
 
@@ -169,8 +169,8 @@ def _submissions(lecturer: Visitor, name: str) -> list[dict[str, Any]]:
 # -- graded ----------------------------------------------------------------------------------------------------------
 
 
-def _grade(lecturer: Visitor, desk: Desk, name: str, tell: Tell) -> None:
-    """Grade by a run, then most of what is left by hand, and let some of these read their feedback."""
+def _grade(lecturer: Visitor, desk: Desk, name: str, students: list[str], tell: Tell) -> None:
+    """Grade by a run, then most of what is left by hand, and let some of these `students` read their feedback."""
     if not _submissions(lecturer, name):
         return
     told = lecturer.lab.get(f"{_at(name)}/feedback")
@@ -181,8 +181,8 @@ def _grade(lecturer: Visitor, desk: Desk, name: str, tell: Tell) -> None:
     run = runs[0] if runs else lecturer.lab.send("POST", f"{_at(name)}/runs")
     done = _wait(lecturer, run["id"], name, tell)
     desk.follow()
-    left = _grade_by_hand(desk, name, _assignments(lecturer)[name]["notebooks"])
-    graded = sorted(done - left)
+    left = _grade_by_hand(desk, name, _assignments(lecturer)[name]["notebooks"], students)
+    graded = [student for student in students if student in done - left]
     tell(f"{name}: {len(graded)} are graded completely, {len(left)} wait for somebody")
     if some := graded[::2]:
         lecturer.lab.send("POST", f"{_at(name)}/feedback", json={"students": some})
@@ -204,15 +204,16 @@ def _wait(lecturer: Visitor, run: int, name: str, tell: Tell) -> set[str]:
         time.sleep(LOOK_S)
 
 
-def _grade_by_hand(desk: Desk, name: str, notebooks: list[str]) -> set[str]:
+def _grade_by_hand(desk: Desk, name: str, notebooks: list[str], students: list[str]) -> set[str]:
     """Look at two of three students, with different points; hub names of the students whose work still waits."""
     left = set()
     for notebook in notebooks:
-        for number, (student, grades) in enumerate(sorted(desk.waiting(name, notebook).items())):
+        waiting = desk.waiting(name, notebook)
+        for number, student in enumerate(each for each in students if each in waiting):
             if number % 3 == 2:
                 left.add(student)
                 continue
-            for grade in grades:
+            for grade in waiting[student]:
                 desk.give(grade, round(grade["max_score"] * (1 - number % 4 / 4), 1))
     return left
 
