@@ -84,7 +84,7 @@ onenode-down: ## end it; nothing of it stays
 test: env-test lint ## everything: format, lint, types, import rules and all tests
 	@marks="$$(.ci/needs)" && \
 	case "$$marks" in *cluster*) ;; *) $(MAKE) --no-print-directory tools images ;; esac && \
-	$(BIN)/pytest $${marks:+-m "$$marks"}
+	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder $${marks:+-m "$$marks"}
 
 test-cluster: env-test tools images ## the tests on a real Kubernetes and of the images: root on Debian, Go, minutes
 	@$(BIN)/pytest -m cluster

@@ -404,9 +404,21 @@ class StorageAway(Problem):
 # -- grading runs --------------------------------------------------------------------------------------------------
 
 
+class GradeReplaced(Problem):
+    slug, status = "grade-replaced", 409
+    sentence = "The gradebook has a grade for another submission of this person than the one that feedback is for: grade it once more."
+
+
 class NothingToGrade(Problem):
     slug, status = "nothing-to-grade", 409
     sentence = "Nobody has handed in “%(assignment)s” yet, or none of those that you chose."
+
+
+class NothingToRelease(Problem):
+    slug, status = "nothing-to-release", 409
+    sentence = (
+        "Nothing of “%(assignment)s” is ready for feedback yet, or nothing of those that you chose: grade it first."
+    )
 
 
 class UnknownRun(Problem):

@@ -30,6 +30,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several processes (`make test`), one has everything about the cluster, the others share the rest by file.
+
+    There is one cluster, and what it leaves behind is counted; what it has to wait for, the others do not.
+    """
+    of_cluster = [item for item in items if item.get_closest_marker("cluster")]
+    rest = [item for item in items if not item.get_closest_marker("cluster")]
+    for item in of_cluster:
+        item.add_marker(pytest.mark.xdist_group("cluster"))
+    for item in rest:
+        item.add_marker(pytest.mark.xdist_group(str(item.path)))
+    items[:] = of_cluster + rest
+
+
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file without a connection, for tests to copy."""

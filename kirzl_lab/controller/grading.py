@@ -17,7 +17,8 @@ from kirzl_lab.courses.gradebook import gradebooks
 from kirzl_lab.grading.in_cluster import InCluster
 from kirzl_lab.grading.jobs import GraderSite
 from kirzl_lab.grading.outcomes import MIB, Limits
-from kirzl_lab.grading.work import Tools, Work
+from kirzl_lab.grading.tools import Tools
+from kirzl_lab.grading.work import Work
 from kirzl_lab.settings import Settings
 from kirzl_lab.spawning.site import ClusterSite, Graders, site_of
 from kirzl_lab.store import archives

@@ -221,6 +221,7 @@ async def release_feedback(
     """Let the person whose submission it is fetch this feedback."""
     submission.feedback_sha256 = await _needed(session, blobs, received)
     submission.feedback_at = received.at
+    submission.feedback_asked_at = submission.feedback_asked_by = submission.feedback_problem = None
     about = {"person_id": submission.person_id, "submission": submission.id}
     _write_down(session, audit.Action.FEEDBACK_RELEASED, space, by, received.at, **about)
 
@@ -232,6 +233,7 @@ async def withdraw_feedback(
     if submission.feedback_sha256 is None:
         raise NoFeedback()
     submission.feedback_sha256 = submission.feedback_at = None
+    submission.feedback_asked_at = submission.feedback_asked_by = submission.feedback_problem = None
     about = {"person_id": submission.person_id, "submission": submission.id}
     _write_down(session, audit.Action.FEEDBACK_WITHDRAWN, space, by, now, **about)
 

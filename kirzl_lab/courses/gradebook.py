@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from kirzl_lab.catalog.models import is_space_name
 from kirzl_lab.courses.gradebook_roles import GradebookSchemas
-from kirzl_lab.courses.gradebook_tables import bring_up_to_date
+from kirzl_lab.courses.gradebook_tables import bring_up_to_date, is_up_to_date
 
 PATIENCE_S = 30
 
@@ -60,6 +60,10 @@ class GradebookFiles:
     def prepare(self, course: str) -> None:
         """Make the file of `course`, or bring it up to date. Raises `NewerDatabase`."""
         file = self.file(course)
+        if file.exists():
+            with _opened(file, "BEGIN", _prepare_reading) as connection:
+                if is_up_to_date(connection):
+                    return  # without waiting for whoever writes
         file.parent.mkdir(parents=True, exist_ok=True)
         with (file.parent / "gradebook.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

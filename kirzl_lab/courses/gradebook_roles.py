@@ -22,7 +22,7 @@ from sqlalchemy import URL, Connection, create_engine, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from kirzl_lab.catalog.models import is_space_name
-from kirzl_lab.courses.gradebook_tables import bring_up_to_date
+from kirzl_lab.courses.gradebook_tables import bring_up_to_date, is_up_to_date
 
 ADVISORY_LOCK = 5_127_460_932
 """An arbitrary number that stands for "somebody changes roles of gradebooks" among PostgreSQL's advisory locks."""
@@ -73,6 +73,11 @@ class GradebookSchemas:
     def prepare(self, course: str) -> None:
         """Make role, schema and tables of `course`, or bring them up to date. Raises `NewerDatabase`."""
         role = course_role(self._database, course)
+        with self._engine.begin() as connection:
+            settled = _is_settled(connection, role)
+        if settled:
+            self._prepared.add(course)
+            return  # without waiting for whoever changes something
         with self._changing() as connection:
             raw = _Raw(connection)
             raw.run("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC", self._database)
@@ -194,6 +199,18 @@ def _act_as(connection: Connection, role: str) -> None:
     raw = _Raw(connection)
     raw.run("SET LOCAL ROLE {}", role)
     raw.run("SET LOCAL search_path = {}", role)
+
+
+def _is_settled(connection: Connection, role: str) -> bool:
+    """Whether the schema is there, belongs to the role, and has the newest tables."""
+    owned = text(
+        "SELECT bool_and(relowner = nspowner) AND bool_and(pg_get_userbyid(nspowner) = :role)"
+        " FROM pg_namespace JOIN pg_class ON relnamespace = pg_namespace.oid WHERE nspname = :role AND relkind = 'r'"
+    )
+    if not connection.execute(owned, {"role": role}).scalar():
+        return False
+    _act_as(connection, role)
+    return is_up_to_date(connection)
 
 
 def _take_over(connection: Connection, raw: _Raw, role: str) -> None:

@@ -40,7 +40,8 @@ def bring_up_to_date(connection: Connection, course: str) -> None:
         Base.metadata.create_all(connection)
         MigrationContext.configure(connection).stamp(scripts, "head")
     for name, columns in INDEXES.items():
-        connection.execute(text(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}"))
+        if not inspect(connection).has_index(columns.partition(" ")[0], name):
+            connection.execute(text(f"CREATE INDEX {name} ON {columns}"))
     courses = Course.__table__
     if connection.execute(select(courses.c.id).where(courses.c.id == course)).first() is None:
         connection.execute(insert(courses).values(id=course))

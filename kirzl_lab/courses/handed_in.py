@@ -115,3 +115,64 @@ async def own_submissions(session: AsyncSession, space_id: int, person_id: int) 
         .order_by(Submission.submitted_at, Submission.id)
     )
     return [OwnSubmission(*row) for row in await session.execute(query)]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A submission as the overview of an assignment needs it."""
+
+    id: int
+    submitted_at: datetime
+    feedback_at: datetime | None
+    feedback_asked: bool
+    """Whether feedback on it is being made."""
+    feedback_problem: str | None
+
+
+async def attempts(session: AsyncSession, assignment_id: int) -> dict[str, list[Attempt]]:
+    """By hub name what everybody handed in for an assignment, oldest first."""
+    query = (
+        select(
+            Person.hub_name,
+            Submission.id,
+            Submission.submitted_at,
+            Submission.feedback_at,
+            Submission.feedback_asked_at.is_not(None),
+            Submission.feedback_problem,
+        )
+        .join(Person, Person.id == Submission.person_id)
+        .where(Submission.assignment_id == assignment_id)
+        .order_by(Submission.submitted_at, Submission.id)
+    )
+    found: dict[str, list[Attempt]] = {}
+    for hub_name, id_, at, feedback_at, asked, problem in await session.execute(query):
+        found.setdefault(hub_name, []).append(Attempt(id_, at, feedback_at, asked, problem))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many people handed an assignment in, and how many have feedback."""
+
+    people: int = 0
+    with_feedback: int = 0
+
+
+async def counted(session: AsyncSession, space_id: int) -> dict[str, Counted]:
+    """The figures of every assignment of a course for which something was handed in, by its name."""
+    with_feedback = func.count(Submission.person_id.distinct()).filter(Submission.feedback_at.is_not(None))
+    query = (
+        select(Assignment.name, func.count(Submission.person_id.distinct()), with_feedback)
+        .join(Submission, Submission.assignment_id == Assignment.id)
+        .where(Assignment.space_id == space_id)
+        .group_by(Assignment.name)
+    )
+    return {name: Counted(people, feedback) for name, people, feedback in await session.execute(query)}
+
+
+async def enrolled(session: AsyncSession, space_id: int) -> int:
+    """How many are students of the course."""
+    query = select(func.count(Membership.person_id.distinct())).where(
+        Membership.space_id == space_id, Membership.role == Role.STUDENT
+    )
+    return (await session.execute(query)).scalar_one()

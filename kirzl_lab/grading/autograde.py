@@ -6,14 +6,15 @@ a process, and `work` is a course folder that holds this submission and nothing 
 
 import shutil
 import sys
+from datetime import UTC
 from pathlib import Path
 from typing import Any, ClassVar
 
 # jsonschema would load a grammar of web addresses for 1.7 s; no schema of a notebook has such addresses.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
-from nbgrader.api import Gradebook
-from nbgrader.converters import Autograde
+from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.converters import Autograde, GenerateFeedback
 from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import Execute
@@ -22,7 +23,7 @@ from sqlalchemy.exc import OperationalError
 from traitlets.config import Config
 
 from kirzl_lab.grading.records import Score, ToGrade
-from kirzl_lab.problems import GradebookAway, NotGradable
+from kirzl_lab.problems import GradebookAway, GradeReplaced, NotGradable
 
 SQLITE_PATIENCE_S = 30
 """How long to wait for another writer: formgrader, or a person's `nbgrader`."""
@@ -65,7 +66,38 @@ def convert(kind: type[Autograde], of: ToGrade, work: Path, source: Path | None 
     for name, value in of.options.items():
         section, option = name.split(".")
         config[section][option] = value
-    course = CourseDirectory(
+    converter = kind(coursedir=_course(of, work, config), config=config, force=True)
+    if kind is Finish:
+        converter.autograde_preprocessors = [one for one in converter.autograde_preprocessors if one is not Execute]
+    _run(converter, of)
+    return folder(work, "autograded", of)
+
+
+def convert_feedback(of: ToGrade, work: Path) -> Path:
+    """Make pages from `folder(work, "autograded", of)` and the gradebook; the folder that they are in.
+
+    Raises `NotGradable` and `GradebookAway`; why is in the log.
+    """
+    config = Config()
+    _run(GenerateFeedback(coursedir=_course(of, work, config), config=config, force=True), of)
+    return folder(work, "feedback", of)
+
+
+def must_be_in_gradebook(of: ToGrade) -> None:
+    """Raises `GradeReplaced` unless the gradebook's grade is that of this submission; `GradebookAway`."""
+    submitted_at = of.submitted_at.astimezone(UTC).replace(tzinfo=None)  # as nbgrader stores it
+    try:
+        with Gradebook(gradebook_url(of), of.course) as gradebook:
+            if gradebook.find_submission(of.assignment, of.student).timestamp != submitted_at:
+                raise GradeReplaced
+    except MissingEntry as error:
+        raise GradeReplaced from error
+    except OperationalError as error:
+        raise GradebookAway from error
+
+
+def _course(of: ToGrade, work: Path, config: Config) -> CourseDirectory:
+    return CourseDirectory(
         config=config,
         root=str(work),
         course_id=of.course,
@@ -73,9 +105,9 @@ def convert(kind: type[Autograde], of: ToGrade, work: Path, source: Path | None 
         student_id=of.student,
         db_url=gradebook_url(of),
     )
-    converter = kind(coursedir=course, config=config, force=True)
-    if kind is Finish:
-        converter.autograde_preprocessors = [one for one in converter.autograde_preprocessors if one is not Execute]
+
+
+def _run(converter: Any, of: ToGrade) -> None:
     try:
         converter.start()
     except NbGraderException as error:
@@ -84,7 +116,6 @@ def convert(kind: type[Autograde], of: ToGrade, work: Path, source: Path | None 
         raise NotGradable(assignment=of.assignment) from error
     except OperationalError as error:
         raise GradebookAway from error
-    return folder(work, "autograded", of)
 
 
 def score(of: ToGrade) -> Score:

@@ -11,7 +11,7 @@ from kirzl_lab.grading import jobs, runs
 from kirzl_lab.grading.jobs import Ended, GraderSite, Tokens
 from kirzl_lab.grading.outcomes import Reason
 from kirzl_lab.grading.runs import State, Task
-from kirzl_lab.grading.work import Tools
+from kirzl_lab.grading.tools import Tools
 
 LOG = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from kirzl_lab.grading import laptop, runs
 from kirzl_lab.grading.outcomes import Limits
 from kirzl_lab.grading.runs import State, Task
-from kirzl_lab.grading.work import PASSING, Tools
+from kirzl_lab.grading.tools import PASSING, Tools
 
 LOG = logging.getLogger(__name__)
 

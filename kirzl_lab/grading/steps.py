@@ -1,4 +1,4 @@
-"""Prepare and finish for the lab: each runs in a process of its own, so that nothing here blocks or breaks with it."""
+"""Prepare, finish and feedback for the lab: each runs in a process of its own, so that nothing here blocks or breaks with it."""
 
 import asyncio
 import contextlib
@@ -16,6 +16,7 @@ from kirzl_lab.grading.program import GO
 from kirzl_lab.grading.records import Score, ToGrade
 from kirzl_lab.problems import (
     GradebookAway,
+    GradeReplaced,
     GradingBroke,
     GradingOvertaken,
     NotGradable,
@@ -42,7 +43,7 @@ KEPT: Final = (
 """Variables of the lab that a step gets as well, besides those of PostgreSQL's client library."""
 
 PROBLEMS: Final[Mapping[str, type[Problem]]] = {
-    kind.__name__: kind for kind in (GradebookAway, NotGradable, ResultRefused, SubmissionRefused)
+    kind.__name__: kind for kind in (GradebookAway, GradeReplaced, NotGradable, ResultRefused, SubmissionRefused)
 }
 
 
@@ -71,6 +72,19 @@ async def finish(
     paths = {"prepared": prepared, "executed": executed, "autograded": autograded}
     done, log = await _step("finish", of, paths, autograded.parent, still_wanted)
     return Score(**done), log
+
+
+async def feedback(
+    of: ToGrade, graded: Path, pages: Path, *, still_wanted: Callable[[], Awaitable[bool]] | None = None
+) -> str:
+    """Make the folder `pages`, one in HTML for each notebook of `graded`, nbgrader's `autograded` folder. Its log.
+
+    Scores and comments are those of the gradebook at this moment. `pages` must not exist, its parent must. Raises
+    `GradingOvertaken` when it is not wanted any more, `GradeReplaced`, `NotGradable`, `GradebookAway` and
+    `GradingBroke`, each with the end of the log in its field `log`.
+    """
+    _done, log = await _step("feedback", of, {"graded": graded, "pages": pages}, pages.parent, still_wanted or _always)
+    return log
 
 
 async def _always() -> bool:

@@ -1,4 +1,4 @@
-"""Takes grading tasks from step to step, again and again, until all have come to an end.
+"""Takes grading tasks from step to step, again and again, until all have come to an end; feedback as well.
 
 A look is level-triggered: it finds in the lab database what is to be done and does what is missing. So it may be
 killed at any moment: what was half done is done once more, and counts once. Prepare and finish are done here, by
@@ -8,22 +8,19 @@ killed at any moment: what was half done is done once more, and counts once. Pre
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from kirzl_lab.grading import runs, steps
+from kirzl_lab.grading.feedback_work import FeedbackWork
 from kirzl_lab.grading.records import ToGrade
 from kirzl_lab.grading.runs import State, Task
-from kirzl_lab.problems import GradebookAway, GradingOvertaken, Problem, StorageAway, StorageFull
-from kirzl_lab.store.database import Store
+from kirzl_lab.grading.tools import PASSING, Tools
+from kirzl_lab.problems import GradingOvertaken, Problem
 
 LOG = logging.getLogger(__name__)
-
-PASSING = (GradebookAway, StorageAway, StorageFull)
-"""Problems of the lab and not of a submission: the step is tried again at a later look."""
 
 
 class Executor(Protocol):
@@ -38,34 +35,19 @@ class Executor(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What grading needs of other rooms and of the machine."""
-
-    store: Store
-    keep: Callable[[Path], Awaitable[str]]
-    """Make a folder a blob and remember that in the lab database; its SHA-256."""
-    fetch: Callable[[str, Path], Awaitable[None]]
-    """Unpack the blob with that SHA-256 into a folder that is not there yet."""
-    gradebook: Callable[[str], Awaitable[str]]
-    """The address of a course's gradebook, made first where there is none."""
-    folder: Path
-    """Where files of tasks are while they are worked on."""
-    clock: Callable[[], datetime]
-
-
 class Work:
     """The loop's memory: which tasks this process is working on."""
 
     def __init__(self, tools: Tools, executor: Executor, at_once: int) -> None:
-        """`at_once` is how many tasks are prepared or finished at the same time."""
+        """`at_once` is how many processes of trusted steps there may be at the same time."""
         self._tools = tools
         self._executor = executor
         self._turn = asyncio.Semaphore(at_once)
+        self._feedback = FeedbackWork(tools, self._turn, at_once)
         self._busy: dict[tuple[int, int], asyncio.Task[None]] = {}
 
     async def look(self) -> bool:
-        """See to every open task; whether there is any. Waits for none of them."""
+        """See to every open task and to feedback; whether there is anything to do. Waits for nothing of it."""
         async with self._tools.store.reading() as session:
             tasks = await runs.open_tasks(session)
         for task in tasks:
@@ -74,13 +56,14 @@ class Work:
                 step = self._prepare if task.state is State.QUEUED else self._finish
                 self._busy[key] = asyncio.create_task(self._do(step, task))
         await self._executor.look([task for task in tasks if task.state in (State.PREPARED, State.EXECUTING)])
-        return bool(tasks)
+        return await self._feedback.look() or bool(tasks)
 
     async def close(self) -> None:
         """Let go of everything. What was being worked on is taken up by the next process."""
         for busy in self._busy.values():
             busy.cancel()
         await asyncio.gather(*self._busy.values(), return_exceptions=True)
+        await self._feedback.close()
         await self._executor.close()
 
     async def _do(self, step: Callable[[Task, Path], Awaitable[None]], task: Task) -> None:

@@ -4,7 +4,7 @@ Message ids are the English sentences. The German ones are in `locale/de/LC_MESS
 once a process; a sentence without a German text stays English.
 """
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -88,11 +88,14 @@ def _local(context: Context, value: object) -> object:
 
 
 @pass_context
-def _moment(context: Context, value: datetime) -> Markup:
-    """A moment in UTC, which the page's script turns into the reader's own time. Naive ones are UTC, as the hub's."""
-    zoned = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    text = format_datetime(zoned, "short", locale=_language(context))
-    return Markup('<time datetime="{}">{} UTC</time>').format(zoned.isoformat(timespec="seconds"), text)
+def _moment(context: Context, value: datetime, zone: tzinfo = UTC) -> Markup:
+    """A moment in that zone, which the page's script turns into the reader's own time. Naive ones are UTC, as the hub's."""
+    zoned = value.replace(tzinfo=UTC) if value.tzinfo is None else value
+    text = format_datetime(zoned, "short", tzinfo=zone, locale=_language(context))
+    name = zoned.astimezone(zone).tzname()
+    return Markup('<time datetime="{}">{} {}</time>').format(
+        zoned.astimezone(UTC).isoformat(timespec="seconds"), text, name
+    )
 
 
 @pass_context

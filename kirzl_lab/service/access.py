@@ -45,10 +45,6 @@ AUTHORIZATION = re.compile(r"(?:bearer|token) +([!-~]{1,4000})", re.IGNORECASE)
 """`Bearer` (RFC 6750, 2.1) or JupyterHub's own `token`."""
 
 
-FORM_LIMIT = 16 << 20
-"""Bytes of a form: all of it is read before anything is done."""
-
-
 LARGEST_FORM = 4 * 2**20
 """Bytes of a form: a roster of the largest size, every character of it quoted."""
 
@@ -147,6 +143,18 @@ ACCESS: dict[str, Who] = {
     "gradebook": Who.STAFF,
     "statistics": Who.STAFF,
     "grades": Who.MEMBER,
+    "api_ask_feedback": Who.STAFF,
+    "api_feedback_progress": Who.STAFF,
+    "assignment": Who.MEMBER,
+    "assignment_person": Who.STAFF,
+    "confirm_assignment": Who.STAFF,
+    "withdraw_assignment": Who.STAFF,
+    "grade": Who.STAFF,
+    "release_feedback": Who.STAFF,
+    "run": Who.STAFF,
+    "run_task": Who.STAFF,
+    "cancel_run": Who.STAFF,
+    "retry_run": Who.STAFF,
     "courses": Who.PERSON,
     "new_course": Who.LECTURER,
     "make_course": Who.LECTURER,
@@ -390,12 +398,10 @@ async def _check_form(request: Request, viewer: Viewer) -> None:
     ours = {urlsplit(state_of(request).settings.public_url).netloc, request.headers.get("host", "")}
     if origin is None or urlsplit(origin).netloc not in ours:
         raise FormExpired()
-    length = request.headers.get("content-length", "0")
-    if "transfer-encoding" in request.headers or not length.isdigit() or int(length[:20]) > FORM_LIMIT:
-        raise FormExpired()
-    told = request.headers.get("content-length", "")
-    # A form is read to its end, files on disk, before anybody can look at it.
-    if not told.isdigit() or int(told[:20]) > LARGEST_FORM:
+    # A form is read to its end, files on disk, before anybody can look at it. Without a length it has no body.
+    told = request.headers.get("content-length", "0")
+    counted = told.isascii() and told.isdigit() and "transfer-encoding" not in request.headers
+    if not counted or int(told[:20]) > LARGEST_FORM:
         raise TooLarge(limit=f"{LARGEST_FORM // 2**20} MiB")
     sent = (await request.form()).get("form_key")
     if not isinstance(sent, str) or not hmac.compare_digest(sent.encode(), viewer.form_key.encode()):

@@ -15,10 +15,12 @@ from kirzl_lab.service import answers
 from kirzl_lab.service.access import admit
 from kirzl_lab.service.loops import looping
 from kirzl_lab.service.routes import (
+    assignments,
     audit,
     course_pages,
     courses,
     exchange,
+    feedback,
     gradebook,
     grading,
     login,
@@ -26,6 +28,7 @@ from kirzl_lab.service.routes import (
     process,
     roster_pages,
     rosters,
+    runs,
     spaces,
     tasks,
 )
@@ -34,24 +37,11 @@ from kirzl_lab.service.watching import Watching
 from kirzl_lab.settings import Settings
 from kirzl_lab.store.database import Store
 
-ROUTERS = tuple(
-    room.router
-    for room in (
-        process,
-        login,
-        spaces,
-        people,
-        audit,
-        exchange,
-        courses,
-        course_pages,
-        rosters,
-        roster_pages,
-        gradebook,
-        grading,
-        tasks,
-    )
+ROOMS = (
+    *(process, login, spaces, courses, course_pages, rosters, roster_pages, exchange, gradebook, grading),
+    *(feedback, assignments, runs, tasks, people, audit),
 )
+ROUTERS = tuple(room.router for room in ROOMS)
 
 Opened = Callable[[], AbstractAsyncContextManager[ServiceState]]
 

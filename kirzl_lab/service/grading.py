@@ -10,7 +10,8 @@ from pathlib import Path
 from kirzl_lab.courses.gradebook import Gradebooks
 from kirzl_lab.grading.on_laptop import OnLaptop
 from kirzl_lab.grading.outcomes import Limits
-from kirzl_lab.grading.work import Tools, Work
+from kirzl_lab.grading.tools import Tools
+from kirzl_lab.grading.work import Work
 from kirzl_lab.service.state import ServiceState
 from kirzl_lab.store import archives
 from kirzl_lab.store.folders import Folders

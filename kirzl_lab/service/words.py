@@ -13,6 +13,9 @@ from markupsafe import Markup
 
 from kirzl_lab.catalog.models import Kind, Role
 from kirzl_lab.courses.gradebook_table import State
+from kirzl_lab.courses.progress import OwnStage, Stage
+from kirzl_lab.grading import runs
+from kirzl_lab.grading.words import WHY
 from kirzl_lab.look.i18n import Words
 from kirzl_lab.service.pages import with_query
 from kirzl_lab.store.audit import Action
@@ -36,6 +39,46 @@ STATES = {
     State.GRADED: "graded",
 }
 """How far a student's work on an assignment has come."""
+
+STAGES = {
+    Stage.GRADING: "being graded",
+    Stage.FAILED: "grading failed",
+    Stage.MISSING: "nothing handed in",
+    Stage.SUBMITTED: "handed in, not graded",
+    Stage.NEEDS_MANUAL_GRADE: "to be graded by hand",
+    Stage.GRADED: "graded",
+    Stage.RELEASED: "feedback released",
+}
+"""How far somebody's work on an assignment has come, for those who run the course."""
+
+OWN_STAGES = {
+    OwnStage.OPEN: "not handed in yet",
+    OwnStage.MISSED: "missed",
+    OwnStage.SUBMITTED: "handed in",
+    OwnStage.LATE: "handed in late",
+    OwnStage.FEEDBACK: "feedback is there",
+}
+
+RUN_STATES = {
+    runs.State.QUEUED: "waiting",
+    runs.State.PREPARED: "ready to run",
+    runs.State.EXECUTING: "running",
+    runs.State.EXECUTED: "being finished",
+    runs.State.DONE: "graded",
+    runs.State.FAILED: "failed",
+    runs.State.CANCELLED: "stopped",
+}
+"""How far the grading of a submission is."""
+
+REASONS = {
+    **{reason.value: phrase.message for reason, phrase in WHY.items()},
+    "submission-refused": "What was handed in cannot be graded: its log says why.",
+    "not-gradable": "nbgrader could not grade it: its log says why.",
+    "result-refused": "What came back from running it is not what was handed in: its log says why.",
+    "grade-replaced": "The gradebook has a grade for another submission of this person: grade it once more.",
+    "grading-broke": "It stopped before it was done: try it again.",
+}
+"""Why a submission could not be graded, or feedback not made; slugs."""
 
 VERBS = {
     Action.PERSON_CREATED: "First login",

@@ -68,6 +68,11 @@ class Submission(Base):
     feedback_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
     """What the person may fetch; empty before feedback is released."""
     feedback_at: Mapped[datetime | None]
+    feedback_asked_at: Mapped[datetime | None] = mapped_column(index=True)
+    """When somebody asked for it to be made and released; empty once that has come to an end."""
+    feedback_asked_by: Mapped[int | None] = mapped_column(ForeignKey("persons.id"))
+    feedback_problem: Mapped[str | None] = mapped_column(Line(40))
+    """Why it could not be made the last time: the slug of a problem."""
 
 
 class GradingRun(Base):

@@ -6,7 +6,7 @@ The hub of the site asks no questions: whoever comes to log in is the person of 
 import asyncio
 import shutil
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode
@@ -32,8 +32,15 @@ from tests.service.sample import CATALOGUE, NOW, OPERATOR, STUDENT, fill_crowd
 
 
 @contextmanager
-def running_site(template: Path, folder: Path, hub: FakeHub, *, crowd: bool = True) -> Iterator[str]:
-    """The address of a site, while the block runs, on a copy of the lab database in `template`."""
+def running_site(
+    template: Path,
+    folder: Path,
+    hub: FakeHub,
+    *,
+    crowd: bool = True,
+    more: Callable[[ServiceState], Awaitable[None]] | None = None,
+) -> Iterator[str]:
+    """The address of a site, while the block runs, on a copy of the lab database in `template`, with `more` in it."""
     file, port = folder / "lab.sqlite", free_port()
     shutil.copyfile(template, file)
     url = f"http://127.0.0.1:{port}"
@@ -47,7 +54,10 @@ def running_site(template: Path, folder: Path, hub: FakeHub, *, crowd: bool = Tr
             await fill_crowd(store)
         settings = Settings(hub_config=folder, courses=folder, data=folder, database_url="", public_url=url)
         async with httpx.AsyncClient(transport=hub.transport()) as client:
-            yield ServiceState(settings, PLACE, CATALOGUE, store, client, clock=lambda: NOW)
+            state = ServiceState(settings, PLACE, CATALOGUE, store, client, clock=lambda: NOW)
+            if more is not None:
+                await more(state)
+            yield state
         await store.close()
 
     service = app_for(PLACE, opened)

@@ -121,6 +121,33 @@ async def test_a_browser_s_form_is_no_upload(released: Service, tmp_path: Path) 
             assert slug(answer) == "form-expired"
 
 
+async def test_a_form_of_our_own_is_no_archive(released: Service) -> None:
+    """A form is read to see whose it is, and nothing is left of it to hand in."""
+    async with released.browser(STUDENT) as browser:
+        session = released.state.cookies.session(dict(browser.cookies), released.state.clock())
+        assert session is not None
+        answer = await browser.post(
+            f"{PS1}/submissions",
+            data={"form_key": session.form_key},
+            files={"file": b"x"},
+            headers={"Origin": "http://lab.test", "Accept": "*/*", "Idempotency-Key": NEW_KEY},
+        )
+        assert slug(answer) == "not-an-archive"
+
+
+@pytest.mark.parametrize("length", [str((16 << 20) + 1), "9" * 30, "\xb2", "-1", "x"])
+async def test_a_form_that_is_too_large_is_not_read(released: Service, length: str) -> None:
+    body = Body(b"form_key=")
+    async with released.browser(STUDENT) as browser:
+        headers = {"Origin": "http://lab.test", "Accept": "*/*", "Content-Type": "application/x-www-form-urlencoded"}
+        headers_sent = {name: value.encode() for name, value in headers.items()} | {
+            "Content-Length": length.encode("latin-1")
+        }
+        answer = await browser.post(f"{PS1}/submissions", content=body, headers=headers_sent)
+    assert slug(answer) == "too-large"
+    assert body.taken == 0
+
+
 async def test_an_upload_that_stands_still_ends(released: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(receiving, "IDLE_S", 0.05)
     never = asyncio.Event()

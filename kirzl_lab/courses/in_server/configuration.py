@@ -39,6 +39,16 @@ def configure(c: Any, environment: Mapping[str, str]) -> None:
         c.CourseDirectory.root = str(course_folder(environment))
         if gradebook := environment.get(GRADEBOOK):
             c.CourseDirectory.db_url = gradebook
+        _grade_in_the_lab()
+
+
+def _grade_in_the_lab() -> None:
+    """Let `nbgrader autograde` have submissions run by the lab: nbgrader has no setting for what its command starts."""
+    from nbgrader.apps import autogradeapp  # noqa: PLC0415 - brings nbgrader in, which reads this
+
+    from kirzl_lab.courses.in_server.grading import LabAutograde  # noqa: PLC0415
+
+    autogradeapp.Autograde = LabAutograde
 
 
 def in_course(environment: Mapping[str, str]) -> bool:

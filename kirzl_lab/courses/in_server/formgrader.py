@@ -6,6 +6,7 @@ server meanwhile. Its pages may be shown in a frame of the same server, which is
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 from jupyter_server.base.handlers import JupyterHandler
@@ -13,6 +14,8 @@ from jupyter_server.utils import url_path_join
 from tornado.routing import Matcher, PathMatches, Rule
 from tornado.web import HTTPError, authenticated
 
+GRADEBOOK = "nbgrader_gradebook"
+"""Where nbgrader's formgrader keeps its gradebook among the server's settings."""
 SAME_SERVER = "frame-ancestors 'self'"
 
 LONG = {
@@ -86,6 +89,17 @@ class LongAction(JupyterHandler):
         self.finish(json.dumps(told))
 
 
+class GradeAction(JupyterHandler):
+    """Grade, from formgrader's button: the lab runs the submission, and the server goes on meanwhile."""
+
+    @authenticated
+    async def post(self, assignment: str, student: str) -> None:
+        """Do it; the answer is as nbgrader's."""
+        told = await asyncio.to_thread(_grade, assignment, student, self.log)
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps(told))
+
+
 def install(server: Any) -> None:
     """Load formgrader when it is opened."""
     formgrader = Formgrader(server)
@@ -112,14 +126,51 @@ def _add(server: Any) -> None:
     routes: list[tuple[Any, ...]] = [
         (rf"{assignment}/(release|unrelease|collect|release_feedback)", LongAction),
         (rf"{assignment}/([^/]+)/(release_feedback)", LongAction),
+        (r"/formgrader/api/submission/([^/]+)/([^/]+)/autograde", GradeAction),
         *(
-            (pattern, _framed(handler), *rest)
+            (pattern, healing(_framed(handler)), *rest)
             for pattern, handler, *rest in [*handlers.default_handlers, *apihandlers.default_handlers]
         ),
         (r"/formgrader/static/(.*)", StaticFileHandler, {"path": handlers.static_path}),
         (r"/formgrader/.*", _framed(handlers.Template404)),
     ]
     server.web_app.add_handlers(".*$", [(url_path_join(server.base_url, pattern), *rest) for pattern, *rest in routes])
+
+
+def healing(handler: type[Any]) -> type[Any]:
+    """The handler of formgrader, which begins with a gradebook that answers and ends without a transaction.
+
+    nbgrader keeps one session for all requests: once its connection is cut, every request fails for good, and between
+    requests it would stay in a transaction, which keeps PostgreSQL from cleaning up and shows old grades of others.
+    """
+    if not issubclass(handler, JupyterHandler):  # of files of its own
+        return handler
+
+    async def prepare(self: Any) -> None:
+        await handler.prepare(self)
+        drop_broken_gradebook(self.settings)
+
+    def on_finish(self: Any) -> None:
+        gradebook = self.settings.get(GRADEBOOK)
+        if gradebook is not None:
+            with suppress(Exception):  # what cannot be ended is found and dropped by the next request
+                gradebook.db.rollback()
+        handler.on_finish(self)
+
+    return type(handler.__name__, (handler,), {"prepare": prepare, "on_finish": on_finish})
+
+
+def drop_broken_gradebook(settings: dict[str, Any]) -> None:
+    """Forget formgrader's gradebook if it does not answer: nbgrader then opens a new one."""
+    gradebook = settings.get(GRADEBOOK)
+    if gradebook is None:
+        return
+    try:
+        gradebook.db.connection().exec_driver_sql("SELECT 1")
+    except Exception:  # whatever is wrong with it: its classes are SQLAlchemy's, which is loaded with formgrader alone
+        settings[GRADEBOOK] = None
+        with suppress(Exception):
+            gradebook.close()
 
 
 def _framed(handler: type[Any]) -> type[Any]:
@@ -148,3 +199,18 @@ def _act(method: str, assignment: str, student: str | None) -> Any:
     app.load_config_file()
     api = NbGraderAPI(CourseDirectory(config=app.config), config=app.config)
     return getattr(api, method)(assignment, *([student] if student else []))
+
+
+def _grade(assignment: str, student: str, log: Any) -> dict[str, Any]:
+    """Whether it was graded, and the log that formgrader shows."""
+    from kirzl_lab.courses.in_server import grading  # noqa: PLC0415 - brings nbgrader in
+    from kirzl_lab.courses.in_server.service import ServiceError  # noqa: PLC0415
+    from kirzl_lab.store.archives import ArchiveRefused  # noqa: PLC0415
+
+    lines: list[str] = []
+    try:
+        whole, text = grading.told(grading.grade(assignment, student, lines.append, log))
+    except (ServiceError, ArchiveRefused, OSError) as error:
+        return {"success": False, "log": "\n".join(lines), "error": str(error)}
+    said = "\n".join([*lines, text])
+    return {"success": True, "log": said} if whole else {"success": False, "log": said, "error": text}

@@ -99,6 +99,21 @@ class LabService:
             page, pages = page + 1, int(answer["pages"])
         return found
 
+    # -- grading -----------------------------------------------------------------------------------------------
+
+    def grade(self, course: str, assignment: str, students: list[str] | None) -> dict[str, Any]:
+        """Begin to grade what these students handed in last, or everybody; the run."""
+        path = f"{_course(course)}{path_of(assignment, 'runs')}"
+        return self._object(self._trying(lambda: _checked(self._client.post(path, json={"students": students})), ()))
+
+    def run(self, course: str, run: int) -> dict[str, Any]:
+        """A run, how far it is, and its tasks."""
+        return self._json(f"{_course(course)}/runs/{run}", waits=QUICK)
+
+    def graded(self, course: str) -> list[dict[str, Any]]:
+        """What is graded: the newest folder of each submission."""
+        return list(self._json(f"{_course(course)}/graded")["graded"])
+
     # -- files -------------------------------------------------------------------------------------------------
 
     def download(self, course: str, path: str, to: Path) -> None:
@@ -159,9 +174,11 @@ class LabService:
 
     # -- how ---------------------------------------------------------------------------------------------------
 
-    def _json(self, path: str, asked: Mapping[str, str] | None = None) -> dict[str, Any]:
+    def _json(self, path: str, asked: Mapping[str, str] | None = None, waits: tuple[float, ...] = ()) -> dict[str, Any]:
         # Once alone: somebody waits in front of a page, and formgrader's pages ask on the server's event loop.
-        answer = self._trying(lambda: _checked(self._client.get(path, params=asked)), ())
+        return self._object(self._trying(lambda: _checked(self._client.get(path, params=asked)), waits))
+
+    def _object(self, answer: httpx.Response) -> dict[str, Any]:
         try:
             found = answer.json()
         except ValueError:

@@ -64,11 +64,11 @@
   }
 
   // Moments come in UTC; the reader sees their own time, and "today" for today.
-  function localTimes() {
+  function localTimes(within = document) {
     const day = new Intl.DateTimeFormat(root.lang, { dateStyle: "medium" });
     const hour = new Intl.DateTimeFormat(root.lang, { timeStyle: "short" });
     const today = new Intl.RelativeTimeFormat(root.lang, { numeric: "auto" }).format(0, "day");
-    for (const time of document.querySelectorAll("time[datetime]")) {
+    for (const time of within.querySelectorAll("time[datetime]")) {
       const moment = new Date(time.dateTime);
       if (Number.isNaN(moment.getTime())) continue;
       const date = day.format(moment);
@@ -203,6 +203,32 @@
     }, 2500);
   }
 
+  // A page about something that goes on follows it: its parts marked with data-follow are brought anew until it is over.
+  // Then the whole page is, unless somebody has begun to choose something on it.
+  function follow(page) {
+    let chosen = false;
+    page.addEventListener("input", () => {
+      chosen = true;
+    });
+    const timer = setInterval(async () => {
+      if (document.hidden) return;
+      const answer = await fetch(location.href, { credentials: "same-origin" }).catch(() => null);
+      if (!answer?.ok) return;
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("main");
+      const over = fresh?.dataset.follows === undefined;
+      if (over) clearInterval(timer);
+      if (over && !chosen) location.reload();
+      for (const part of page.querySelectorAll("[data-follow]")) {
+        const now = fresh?.querySelector(`#${part.id}`);
+        if (!now) continue;
+        const at = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+        part.replaceChildren(...now.childNodes);
+        localTimes(part);
+        if (at !== null) part.querySelector(`[href="${CSS.escape(at)}"]`)?.focus();
+      }
+    }, 2000);
+  }
+
   // What changed while nobody looked at this tab is seen when it is looked at again, but no choice is lost for it.
   function lookAgain(page) {
     let hiddenAt = null;
@@ -268,6 +294,7 @@
     if (list) institutions(list);
     if (page.dataset.progress) progress(page);
     if (page.dataset.watch) watch(page);
+    if (page.dataset.follows) follow(page);
     if (page.dataset.lookAgain) lookAgain(page);
     if (page.dataset.tokens) tokens(page);
   });

@@ -7,15 +7,18 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from kirzl_lab.catalog.models import CourseFile, Role, Text
 from kirzl_lab.courses import life
+from kirzl_lab.courses.progress import own_stage
 from kirzl_lab.courses.roster_lines import roster_counts
 from kirzl_lab.problems import CourseNameRefused, CourseNameTaken, CourseRefused, NotArchived, Problem
 from kirzl_lab.service.access import course_place_of, is_lecturer, viewer_of
+from kirzl_lab.service.assignments import lines_of
 from kirzl_lab.service.course_form import REACHES, CopyForm, CourseForm
+from kirzl_lab.service.course_server import formgrader
 from kirzl_lab.service.exchange_models import CourseName
 from kirzl_lab.service.pages import page, with_query, words_of
 from kirzl_lab.service.routes.courses import download, make, make_copy
 from kirzl_lab.service.state import state_of
-from kirzl_lab.service.words import ROLES
+from kirzl_lab.service.words import OWN_STAGES, ROLES
 from kirzl_lab.spawning.choice import SpaceFacts, is_open
 from kirzl_lab.store.members import Member, courses_of
 from kirzl_lab.store.tables import Space
@@ -69,6 +72,7 @@ async def make_course(request: Request) -> Response:
 async def course(request: Request, course: CourseName, done: Done | None = None) -> HTMLResponse:
     """What the course is, and the way to everything in it; `done` is what somebody has just done."""
     place, state = course_place_of(request), state_of(request)
+    lines, counted, students = await lines_of(request)
     counts = None
     if place.staff:
         async with state.reading() as session:
@@ -82,6 +86,13 @@ async def course(request: Request, course: CourseName, done: Done | None = None)
         role=place.role,
         section=place.section,
         staff=place.staff,
+        lines=lines,
+        counted=counted,
+        students=students,
+        formgrader=await formgrader(request),
+        own_stage=own_stage,
+        own_stages=OWN_STAGES,
+        now=state.clock(),
         instructs=place.role is Role.INSTRUCTOR,
         reach=REACHES[CourseFile.model_validate(place.space.spec).network_reach],
     )
@@ -206,6 +217,7 @@ def _page(request: Request, template: str, space: Space, *, status: int = 200, *
         nav="courses",
         space=space,
         file=file,
+        zone=file.zone,
         title=Text(de=space.title_de, en=space.title_en),
         sizes=state_of(request).catalogue.sizes,
         roles=ROLES,

@@ -4,7 +4,6 @@ import asyncio
 import tempfile
 from collections.abc import Iterator
 from typing import IO, Annotated, Literal
-from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
@@ -16,6 +15,7 @@ from kirzl_lab.courses.handed_in import Student
 from kirzl_lab.courses.statistics import distribution, over_time
 from kirzl_lab.service import plots
 from kirzl_lab.service.access import course_place_of, viewer_of
+from kirzl_lab.service.course_server import formgrader
 from kirzl_lab.service.gradebook_models import (
     GradebookAnswer,
     GradebookAsked,
@@ -31,7 +31,6 @@ from kirzl_lab.service.pages import language_of, page, words_of
 from kirzl_lab.service.routes import API
 from kirzl_lab.service.state import state_of
 from kirzl_lab.service.words import STATES
-from kirzl_lab.store.members import bindings
 from kirzl_lab.store.tables import Space
 
 router = APIRouter()
@@ -113,7 +112,7 @@ async def gradebook(request: Request, course: CourseName, asked: Annotated[Grade
         sections=[(section, section) for section in found.sections],
         assignments=[(column.name, column.name) for column in found.columns],
         state_options=[(state.value, words_of(request).gettext(STATES[state])) for state in State],
-        formgrader=await _formgrader(request),
+        formgrader=await formgrader(request),
         now=state_of(request).clock(),
     )
 
@@ -176,19 +175,6 @@ async def _own(request: Request) -> Table:
     place, viewer = course_place_of(request), viewer_of(request)
     student = Student(viewer.hub_name, viewer.display_name, place.section, enrolled=True)
     return await own(state_of(request), place.space, viewer.person_id, student)
-
-
-async def _formgrader(request: Request) -> str:
-    """Where formgrader is in the viewer's course server; the hub asks to start it where it does not run.
-
-    A server that was never started gets the space's name when it is, unless the viewer chooses another.
-    """
-    state, space, viewer = state_of(request), course_place_of(request).space, viewer_of(request)
-    async with state.reading() as session:
-        bound = await bindings(session, viewer.person_id)
-    names = (one.server_name for one in bound if one.space == space.name and one.purpose == "work")
-    server = next(names, space.name)
-    return f"{state.place.hub_prefix}user/{quote(viewer.hub_name)}/{quote(server)}/formgrader"
 
 
 def _title(space: Space) -> Text:

@@ -46,6 +46,7 @@ class Lab:
 
     url: str
     hub: FakeHub
+    database: Path
     now: datetime = NOW
     seen: list[str] = field(default_factory=list)
     """Method and path of what it was asked."""
@@ -92,7 +93,7 @@ async def _nowhere(_message: Any) -> None:
 def running(template: Path, folder: Path) -> Iterator[Lab]:
     """A lab on a copy of the database in `template`, while the block runs."""
     shutil.copyfile(template, folder / "lab.sqlite")
-    lab = Lab(f"http://127.0.0.1:{free_port()}", FakeHub())
+    lab = Lab(f"http://127.0.0.1:{free_port()}", FakeHub(), folder / "lab.sqlite")
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[ServiceState]:
@@ -268,3 +269,10 @@ def no_long_waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waited: list[float] = []
     monkeypatch.setattr("kirzl_lab.courses.in_server.service.sleep", waited.append)
     return waited
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """nbgrader and the lab service on a port: none of this is done in a moment."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.laptop)

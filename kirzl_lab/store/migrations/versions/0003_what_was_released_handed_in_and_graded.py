@@ -66,7 +66,11 @@ def upgrade() -> None:
         sa.Column("receipt", sa.String(), nullable=False),
         sa.Column("feedback_sha256", sa.String(length=64), nullable=True),
         sa.Column("feedback_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("feedback_asked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("feedback_asked_by", sa.Integer(), nullable=True),
+        sa.Column("feedback_problem", sa.String(length=40), nullable=True),
         sa.ForeignKeyConstraint(["assignment_id"], ["assignments.id"], name=op.f("fk_submissions_assignment_id")),
+        sa.ForeignKeyConstraint(["feedback_asked_by"], ["persons.id"], name=op.f("fk_submissions_feedback_asked_by")),
         sa.ForeignKeyConstraint(["feedback_sha256"], ["blobs.sha256"], name=op.f("fk_submissions_feedback_sha256")),
         sa.ForeignKeyConstraint(["person_id"], ["persons.id"], name=op.f("fk_submissions_person_id")),
         sa.ForeignKeyConstraint(["sha256"], ["blobs.sha256"], name=op.f("fk_submissions_sha256")),
@@ -74,6 +78,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("assignment_id", "person_id", "key", name=op.f("uq_submissions_assignment_id")),
     )
     op.create_index("ix_submissions_order", "submissions", ["assignment_id", "person_id", "submitted_at"], unique=False)
+    op.create_index(op.f("ix_submissions_feedback_asked_at"), "submissions", ["feedback_asked_at"], unique=False)
     op.create_index(op.f("ix_submissions_person_id"), "submissions", ["person_id"], unique=False)
     op.create_table(
         "grading_tasks",

@@ -1,0 +1,28 @@
+"""What grading needs of other rooms and of the machine, and which troubles of theirs pass."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from kirzl_lab.problems import GradebookAway, StorageAway, StorageFull
+from kirzl_lab.store.database import Store
+
+PASSING = (GradebookAway, StorageAway, StorageFull)
+"""Problems of the lab and not of a submission: the step is tried again at a later look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What grading needs of other rooms and of the machine."""
+
+    store: Store
+    keep: Callable[[Path], Awaitable[str]]
+    """Make a folder a blob and remember that in the lab database; its SHA-256."""
+    fetch: Callable[[str, Path], Awaitable[None]]
+    """Unpack the blob with that SHA-256 into a folder that is not there yet."""
+    gradebook: Callable[[str], Awaitable[str]]
+    """The address of a course's gradebook, made first where there is none."""
+    folder: Path
+    """Where files of tasks are while they are worked on."""
+    clock: Callable[[], datetime]
