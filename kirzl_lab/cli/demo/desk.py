@@ -37,7 +37,7 @@ class Desk:
         """Stop what was started."""
         if self._started:
             with _told("could not be stopped"):
-                self._lecturer.hub.delete(self._server).raise_for_status()
+                self._lecturer.http.delete(self._server).raise_for_status()
 
     # -- what formgrader does ------------------------------------------------------------------------------------
 
@@ -85,7 +85,7 @@ class Desk:
         self._be_open()
         with _told("does not do what it is asked to"):
             address = f"/user/{self._lecturer.hub_name}/{self._course}/{path}"
-            answer = self._lecturer.hub.request(method, address, json=body, timeout=PATIENCE)
+            answer = self._lecturer.http.request(method, address, json=body, timeout=PATIENCE)
             return answer.raise_for_status().json()
 
     def _be_open(self) -> None:
@@ -94,7 +94,7 @@ class Desk:
         with _told("could not be started"):
             if self._model() is None:
                 options = {"space": self._course, "purpose": "work", "size": self._size}
-                self._lecturer.hub.post(self._server, json={"user_options": options}).raise_for_status()
+                self._lecturer.http.post(self._server, json={"user_options": options}).raise_for_status()
                 self._started = True
             self._wait()
         self._open = True
@@ -107,7 +107,7 @@ class Desk:
             time.sleep(LOOK_S)
 
     def _model(self) -> dict[str, Any] | None:
-        answer = self._lecturer.hub.get(f"/hub/api/users/{self._lecturer.hub_name}")
+        answer = self._lecturer.http.get(f"/hub/api/users/{self._lecturer.hub_name}")
         found: dict[str, Any] | None = answer.raise_for_status().json().get("servers", {}).get(self._course)
         return found
 

@@ -1,7 +1,8 @@
 """How a demo account comes into a laptop's lab: through its institution's login form, as everybody does."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import httpx
@@ -26,11 +27,14 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Somebody who has logged in, with a token of their own. `hub` asks the hub's address, `lab` the lab service."""
+    """Somebody who has logged in, with a token of their own, until `close`."""
 
     hub_name: str
-    hub: httpx.Client
+    http: httpx.Client
+    """Asks the hub and, through it, servers."""
     lab: LabApi
+    """Asks the lab service."""
+    close: Callable[[], None]
 
 
 def accounts_by_claim() -> Mapping[tuple[str, str, str], Account]:
@@ -54,11 +58,14 @@ def enter(url: str, account: Account) -> Visitor:
     except (httpx.HTTPError, ValueError, KeyError, StopIteration) as error:
         why = str(error) or type(error).__name__
         raise Stop(Exit.CANNOT, f"{account.name} of {account.institution} could not log in ({why}).") from error
+    stack = ExitStack()
+    http, lab = (stack.enter_context(_client(f"{url}{below}", token)) for below in ("", "/services/lab/api/"))
+    return Visitor(hub_name, http, LabApi(lab), stack.close)
+
+
+def _client(base_url: str, token: str) -> httpx.Client:
     headers = {"Authorization": f"Bearer {token}"}
-    common = {"headers": headers, "timeout": LIMIT_S, "trust_env": False, "follow_redirects": True}
-    hub = httpx.Client(base_url=url, **common)  # type: ignore[arg-type]
-    lab = httpx.Client(base_url=f"{url}/services/lab/api/", **common)  # type: ignore[arg-type]
-    return Visitor(hub_name, hub, LabApi(lab))
+    return httpx.Client(base_url=base_url, headers=headers, timeout=LIMIT_S, trust_env=False, follow_redirects=True)
 
 
 def _logged_in(browser: httpx.Client, url: str, account: Account) -> tuple[str, str]:

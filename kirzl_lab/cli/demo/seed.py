@@ -6,6 +6,7 @@ assignment takes submissions on time until its due date, which comes when everyb
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +27,8 @@ SOURCE = ROOT / "courses" / COURSE / "source"
 LECTURER = Account("uni", "lecturer")
 DUE_IN = timedelta(days=14)
 LOOK_S = 1.0
+SAID_EVERY = 5
+"""Submissions that are graded between two lines about it."""
 
 Tell = Callable[[str], None]
 
@@ -83,17 +86,21 @@ def seed(folder: Folder, students: int, tell: Tell) -> Seeded:
     """Make what is missing, and tell what there is. The first assignment is graded, the last one is still open."""
     url = address_of(folder)
     names = sorted(each.name for each in SOURCE.iterdir() if each.is_dir())
-    lecturer = enter(url, LECTURER)
-    accounts = students_of(lecturer, COURSE, students)
-    with Desk(lecturer, COURSE, SIZE) as desk:
+    with ExitStack() as stack:
+        lecturer = enter(url, LECTURER)
+        stack.callback(lecturer.close)
+        accounts = students_of(lecturer, COURSE, students)
+        desk = stack.enter_context(Desk(lecturer, COURSE, SIZE))
         _release(lecturer, desk, names, tell)
         visitors = enter_all(url, accounts, tell)
+        for visitor in visitors:
+            stack.callback(visitor.close)
         added = {
             name: _class_work(lecturer, desk, visitors, name, index=index, tell=tell)
             for index, name in enumerate(names[:-1])
         }
         _grade(lecturer, desk, names[0], [visitor.hub_name for visitor in visitors], tell)
-    return Seeded(url, COURSE, tuple(_line(lecturer, name, added.get(name, 0)) for name in names))
+        return Seeded(url, COURSE, tuple(_line(lecturer, name, added.get(name, 0)) for name in names))
 
 
 # -- released --------------------------------------------------------------------------------------------------------
@@ -170,7 +177,7 @@ def _submissions(lecturer: Visitor, name: str) -> list[dict[str, Any]]:
 
 
 def _grade(lecturer: Visitor, desk: Desk, name: str, students: list[str], tell: Tell) -> None:
-    """Grade by a run, then most of what is left by hand, and let some of these `students` read their feedback."""
+    """Grade by a run, then most of what is left by hand, and let most of these `students` read their feedback."""
     if not _submissions(lecturer, name):
         return
     told = lecturer.lab.get(f"{_at(name)}/feedback")
@@ -184,7 +191,7 @@ def _grade(lecturer: Visitor, desk: Desk, name: str, students: list[str], tell: 
     left = _grade_by_hand(desk, name, _assignments(lecturer)[name]["notebooks"], students)
     graded = [student for student in students if student in done - left]
     tell(f"{name}: {len(graded)} are graded completely, {len(left)} wait for somebody")
-    if some := graded[::2]:
+    if some := [student for number, student in enumerate(graded) if number % 3 != 2]:
         lecturer.lab.send("POST", f"{_at(name)}/feedback", json={"students": some})
         while lecturer.lab.get(f"{_at(name)}/feedback")["waiting"]:
             time.sleep(LOOK_S)
@@ -193,10 +200,10 @@ def _grade(lecturer: Visitor, desk: Desk, name: str, students: list[str], tell: 
 
 def _wait(lecturer: Visitor, run: int, name: str, tell: Tell) -> set[str]:
     """Whose work the run has graded, once it is over. Each of its tasks has a limit of its own, and so it ends."""
-    over = -1
+    over = -SAID_EVERY
     while True:
         found = lecturer.lab.get(f"courses/{COURSE}/runs/{run}")
-        if found["over"] != over:
+        if found["over"] >= over + SAID_EVERY or found["finished_at"]:
             over = found["over"]
             tell(f"{name}: {over} of {found['total']} are graded")
         if found["finished_at"]:
