@@ -79,6 +79,8 @@ class Run:
     assignment: str
     started_by: str
     """Hub name."""
+    starter: str
+    """Their name."""
     started_at: datetime
     cancelled_at: datetime | None
     finished_at: datetime | None
@@ -324,7 +326,7 @@ async def _runs(session: AsyncSession, ids: Select[int]) -> list[Run]:
     for run_id, state, count in await session.execute(query):
         counts.setdefault(run_id, {})[State(state)] = count
     about = (
-        select(GradingRun, Assignment.name, Person.hub_name)
+        select(GradingRun, Assignment.name, Person.hub_name, Person.display_name)
         .join(Assignment, Assignment.id == GradingRun.assignment_id)
         .join(Person, Person.id == GradingRun.started_by)
         .where(GradingRun.id.in_(wanted))
@@ -335,12 +337,13 @@ async def _runs(session: AsyncSession, ids: Select[int]) -> list[Run]:
             id=run.id,
             assignment=name,
             started_by=hub_name,
+            starter=display_name,
             started_at=run.started_at,
             cancelled_at=run.cancelled_at,
             finished_at=run.finished_at,
             states=counts.get(run.id, {}),
         )
-        for run, name, hub_name in await session.execute(about)
+        for run, name, hub_name, display_name in await session.execute(about)
     ]
 
 

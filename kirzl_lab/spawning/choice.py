@@ -64,6 +64,7 @@ class SpaceFacts:
     storage_gib: int
     network_reach: NetworkReach
     idle_hours: float
+    timezone: str
 
     @classmethod
     def of(cls, name: str, kind: str, title: Text, file: CourseFile, materials: Path | None = None) -> "SpaceFacts":
@@ -83,6 +84,7 @@ class SpaceFacts:
             storage_gib=file.storage_gib,
             network_reach=file.network_reach,
             idle_hours=file.idle_hours,
+            timezone=file.timezone,
         )
 
 
@@ -135,6 +137,7 @@ class Choice:
     storage_gib: int
     network_reach: NetworkReach
     idle_hours: float
+    timezone: str
     materials_source: Path | None
     cpu_sizes: tuple[str, ...] = ()
     """What else the person could start in the space: the sizes without a GPU."""
@@ -216,6 +219,7 @@ def decide(facts: Facts, server_name: str, request: Request) -> Choice:
         storage_gib=space.storage_gib,
         network_reach=space.network_reach,
         idle_hours=space.idle_hours,
+        timezone=space.timezone,
         materials_source=space.materials,
         cpu_sizes=tuple(name for name in offered if facts.sizes[name].gpu is None and name not in facts.unavailable),
     )

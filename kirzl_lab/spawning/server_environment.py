@@ -73,6 +73,7 @@ def everywhere(choice: Choice, home: Path, hub_home: str, service: str) -> dict[
         SERVICE_URL: service,
         "KIRZL_LAB_HOME_URL": hub_home,
         "KIRZL_LAB_IDLE_HOURS": f"{choice.idle_hours:g}",
+        "KIRZL_LAB_TIMEZONE": choice.timezone,
     }
 
 

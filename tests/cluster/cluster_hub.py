@@ -41,6 +41,7 @@ class TestSpawner(ClusterSpawner):
             storage_gib=1,
             network_reach=NetworkReach.NONE,
             idle_hours=2.0,
+            timezone="Europe/Berlin",
             materials_source=None,
             cpu_sizes=("small",),
         )

@@ -35,6 +35,7 @@ class TestSpawner(LaptopSpawner):
             storage_gib=5,
             network_reach=NetworkReach.NONE,
             idle_hours=options.get("idle_hours", 2.0),
+            timezone="Europe/Berlin",
             materials_source=Path(materials) if materials else None,
         )
 

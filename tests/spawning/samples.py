@@ -24,6 +24,7 @@ CHOICE = Choice(
     storage_gib=5,
     network_reach=NetworkReach.NONE,
     idle_hours=2,
+    timezone="Europe/Berlin",
     materials_source=None,
 )
 

@@ -55,6 +55,7 @@ SPACE = SpaceFacts(
     storage_gib=5,
     network_reach=NetworkReach.NONE,
     idle_hours=2,
+    timezone="Europe/Berlin",
 )
 FLAVOUR = Flavour(resource="nvidia.com/mig-1g.10gb", share="mig", memory_gib=10, watts=100)
 FACTS = Facts(

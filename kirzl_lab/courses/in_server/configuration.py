@@ -9,6 +9,8 @@ KIND = "KIRZL_LAB_KIND"
 """What the server's space is for: `course`, or something without nbgrader."""
 STAFF = "KIRZL_LAB_STAFF"
 """Set where somebody who runs the space works in it, and does not look at it as a student."""
+TIMEZONE = "KIRZL_LAB_TIMEZONE"
+"""The course's, in which formgrader takes and shows due dates: UTC would be one that nobody thinks in."""
 GRADEBOOK = "KIRZL_LAB_GRADEBOOK"
 """SQLAlchemy address of the course's gradebook, where the lab has one for whoever runs the course."""
 
@@ -37,6 +39,8 @@ def configure(c: Any, environment: Mapping[str, str]) -> None:
         setattr(c.ExchangeFactory, name, f"kirzl_lab.courses.in_server.plugin.{operation}")
     if for_staff(environment):
         c.CourseDirectory.root = str(course_folder(environment))
+        if timezone := environment.get(TIMEZONE):
+            c.NbGraderAPI.timezone = timezone
         if gradebook := environment.get(GRADEBOOK):
             c.CourseDirectory.db_url = gradebook
         _grade_in_the_lab()

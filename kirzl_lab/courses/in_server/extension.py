@@ -43,9 +43,10 @@ def _load_jupyter_server_extension(server: Any) -> None:
     settings["page_config_hook"] = without(hidden(os.environ), settings.get("page_config_hook"))
     if not in_course(os.environ):
         return
-    from kirzl_lab.courses.in_server import formgrader, handlers, sync  # noqa: PLC0415 - they need Jupyter Server
+    from kirzl_lab.courses.in_server import formgrader, handlers, loading, sync  # noqa: PLC0415 - they need Jupyter Server
 
+    loading.before_threads()
     handlers.install(server, os.environ)
     if for_staff(os.environ):
-        formgrader.install(server)
+        formgrader.install(server, os.environ)
         sync.begin(server, os.environ)

@@ -1,18 +1,24 @@
 """nbgrader's formgrader in the server of people who run a course: loaded when it is opened for the first time.
 
 What takes long there, because it goes over the exchange, runs in a thread: nbgrader's own handlers would stop the
-server meanwhile. Its pages may be shown in a frame of the same server, which is how JupyterLab shows them.
+server meanwhile. Its pages may be shown in a frame of the same server, which is how JupyterLab shows them. Those that
+list what there is bring the course folder up to date first: submissions may have been graded from the lab's pages.
 """
 
 import asyncio
 import json
+import re
+from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
 from tornado.routing import Matcher, PathMatches, Rule
 from tornado.web import HTTPError, authenticated
+
+from kirzl_lab.courses.in_server import loading, sync
 
 GRADEBOOK = "nbgrader_gradebook"
 """Where nbgrader's formgrader keeps its gradebook among the server's settings."""
@@ -26,12 +32,32 @@ LONG = {
 }
 """Last step of formgrader's address -> the method of nbgrader's API behind it."""
 
+LISTS = re.compile(r"/formgrader/(manage_|gradebook)")
+"""Where pages are that list what there is."""
+
+READ_BY_PAGES = "text/plain; charset=UTF-8"
+"""Formgrader's pages parse answers themselves: told that one is JSON, jQuery does it first, and they show nothing."""
+
+IN_JUPYTERLAB = 'base_url.replace(/[/]formgrader$/, "") + "/lab/tree/"'
+LINKS = {'"/notebooks/"': IN_JUPYTERLAB, '"/edit/"': IN_JUPYTERLAB, '"/tree/"': IN_JUPYTERLAB}
+"""Where formgrader's pages lead to files when JupyterLab is not around them: upstream to pages at the root of the host."""
+
+WITHOUT_MATHJAX = """
+window.addEventListener("DOMContentLoaded", () => {
+    if (!(window.MathJax && window.MathJax.Hub)) {
+        window.MathJax = {Hub: {Startup: {signal: {Interest: (told) => told("End")}}}};
+    }
+});
+"""
+"""MathJax comes from elsewhere. Where a browser cannot get it, the page of a submission would stop halfway."""
+
 
 class Formgrader:
     """Of one server."""
 
-    def __init__(self, server: Any) -> None:
+    def __init__(self, server: Any, environment: Mapping[str, str]) -> None:
         self.server = server
+        self.environment = environment
         self.loaded = False
         self._loading = asyncio.Lock()
 
@@ -40,8 +66,8 @@ class Formgrader:
         async with self._loading:
             if self.loaded:
                 return
-            await asyncio.to_thread(_import)
-            _add(self.server)
+            await asyncio.to_thread(loading.load)
+            _add(self.server, self.environment)
             self.loaded = True
 
 
@@ -85,7 +111,7 @@ class LongAction(JupyterHandler):
         """Do it; the answer is nbgrader's own."""
         student, action = (rest[0], rest[1]) if len(rest) == 2 else (None, rest[0])
         told = await asyncio.to_thread(_act, LONG[action], assignment, student)
-        self.set_header("Content-Type", "application/json")
+        self.set_header("Content-Type", READ_BY_PAGES)
         self.finish(json.dumps(told))
 
 
@@ -96,22 +122,33 @@ class GradeAction(JupyterHandler):
     async def post(self, assignment: str, student: str) -> None:
         """Do it; the answer is as nbgrader's."""
         told = await asyncio.to_thread(_grade, assignment, student, self.log)
-        self.set_header("Content-Type", "application/json")
+        self.set_header("Content-Type", READ_BY_PAGES)
         self.finish(json.dumps(told))
 
 
-def install(server: Any) -> None:
+class Script(JupyterHandler):
+    """The script of all pages: upstream's, which knows where files are in this server, and may miss MathJax."""
+
+    @authenticated
+    def get(self) -> None:
+        """The script."""
+        from nbgrader.server_extensions.formgrader import handlers  # noqa: PLC0415
+
+        script = Path(handlers.static_path, "js", "utils.js").read_text(encoding="utf-8")
+        for upstream, ours in LINKS.items():
+            script = script.replace(upstream, ours)
+        self.set_header("Content-Type", "text/javascript; charset=UTF-8")
+        self.finish(script + WITHOUT_MATHJAX)
+
+
+def install(server: Any, environment: Mapping[str, str]) -> None:
     """Load formgrader when it is opened."""
-    formgrader = Formgrader(server)
+    formgrader = Formgrader(server, environment)
     pattern = url_path_join(server.base_url, "/formgrader(?:/.*)?")
     server.web_app.add_handlers(".*$", [Rule(NotLoaded(formgrader, pattern), First, {"formgrader": formgrader})])
 
 
-def _import() -> None:
-    import nbgrader.server_extensions.formgrader.formgrader  # noqa: F401, PLC0415 - seconds, in a thread
-
-
-def _add(server: Any) -> None:
+def _add(server: Any, environment: Mapping[str, str]) -> None:
     """Add formgrader's addresses, as its own `load_jupyter_server_extension` does."""
     from nbgrader.server_extensions.formgrader import apihandlers, handlers  # noqa: PLC0415
     from nbgrader.server_extensions.formgrader.formgrader import FormgradeExtension  # noqa: PLC0415
@@ -128,9 +165,10 @@ def _add(server: Any) -> None:
         (rf"{assignment}/([^/]+)/(release_feedback)", LongAction),
         (r"/formgrader/api/submission/([^/]+)/([^/]+)/autograde", GradeAction),
         *(
-            (pattern, healing(_framed(handler)), *rest)
+            (pattern, healing(_framed(_followed(handler, environment) if LISTS.match(pattern) else handler)), *rest)
             for pattern, handler, *rest in [*handlers.default_handlers, *apihandlers.default_handlers]
         ),
+        (r"/formgrader/static/js/utils\.js", Script),
         (r"/formgrader/static/(.*)", StaticFileHandler, {"path": handlers.static_path}),
         (r"/formgrader/.*", _framed(handlers.Template404)),
     ]
@@ -171,6 +209,17 @@ def drop_broken_gradebook(settings: dict[str, Any]) -> None:
         settings[GRADEBOOK] = None
         with suppress(Exception):
             gradebook.close()
+
+
+def _followed(handler: type[Any], environment: Mapping[str, str]) -> type[Any]:
+    """The handler, whose page shows what the lab has at that moment; what the folder had when the lab is away."""
+
+    async def prepare(self: Any) -> None:
+        await handler.prepare(self)
+        if self.current_user and not self._finished:
+            await asyncio.to_thread(sync.followed, environment, self.log)
+
+    return type(handler.__name__, (handler,), {"prepare": prepare})
 
 
 def _framed(handler: type[Any]) -> type[Any]:

@@ -13,6 +13,7 @@ from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import url_path_join
 from tornado.web import HTTPError, MissingArgumentError, authenticated
 
+from kirzl_lab.courses.in_server import loading
 from kirzl_lab.courses.in_server.validating import validated
 
 OTHER_VERSION = (
@@ -33,6 +34,7 @@ class Place:
     @cached_property
     def front_ends(self) -> Any:
         """See `front_ends`; ask for it in a thread."""
+        loading.load()
         from kirzl_lab.courses.in_server.front_ends import FrontEnds  # noqa: PLC0415 - brings nbgrader in
 
         return FrontEnds(self.root, self.log, self._environment)

@@ -13,6 +13,7 @@ from jupyter_server.utils import url_path_join
 from tornado.ioloop import IOLoop
 from tornado.web import authenticated
 
+from kirzl_lab.courses.in_server import loading
 from kirzl_lab.courses.in_server.configuration import SPACE, course_folder
 
 ADDRESS = "kirzl-lab/course-folder"
@@ -24,6 +25,7 @@ DELAY_S = 3.0
 
 def follow(environment: Mapping[str, str], log: Any) -> int:
     """Bring the course folder of this server up to date; see `CourseFolder.follow`. It blocks."""
+    loading.load()
     from kirzl_lab.courses.in_server.course_folder import CourseFolder  # noqa: PLC0415 - brings nbgrader in
     from kirzl_lab.courses.in_server.service import LabService  # noqa: PLC0415 - brings httpx in
 
@@ -31,20 +33,25 @@ def follow(environment: Mapping[str, str], log: Any) -> int:
         return CourseFolder(course_folder(environment), environment[SPACE], service, log).follow()
 
 
+def followed(environment: Mapping[str, str], log: Any) -> None:
+    """`follow`, where the server is of use without it: the next page, start or click tries again."""
+    try:
+        count = follow(environment, log)
+    except Exception as error:
+        log.warning("The course folder could not be brought up to date: %s", error)
+    else:
+        if count:
+            log.info("The course folder is up to date: %d folders came", count)
+
+
 def begin(server: Any, environment: Mapping[str, str]) -> None:
     """Follow in the background once the server has started, and whenever somebody asks."""
 
-    def run() -> None:
-        try:
-            count = follow(environment, server.log)
-        except Exception as error:
-            # The server is of use without it, and the next start or somebody's click tries again.
-            server.log.warning("The course folder could not be brought up to date: %s", error)
-        else:
-            server.log.info("The course folder is up to date: %d folders came", count)
-
     IOLoop.current().call_later(
-        DELAY_S, lambda: threading.Thread(target=run, name="course-folder", daemon=True).start()
+        DELAY_S,
+        lambda: threading.Thread(
+            target=followed, args=(environment, server.log), name="course-folder", daemon=True
+        ).start(),
     )
     address = url_path_join(server.base_url, ADDRESS)
     server.web_app.add_handlers(".*$", [(address, FolderHandler, {"environment": environment})])

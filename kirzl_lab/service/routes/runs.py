@@ -17,7 +17,6 @@ from kirzl_lab.service.routes.grading import cancel, retry
 from kirzl_lab.service.state import state_of
 from kirzl_lab.service.words import REASONS, RUN_STATES
 from kirzl_lab.spawning.site import site_of
-from kirzl_lab.store.members import person_called
 
 router = APIRouter(include_in_schema=False)
 
@@ -33,7 +32,6 @@ async def run(
     async with state_of(request).reading() as session:
         about = await runs.run_called(session, course_place_of(request).space.id, run)
         tasks = await run_view.task_lines(session, run, state=asked.state, page=asked.page, per_page=asked.per_page)
-        starter = await person_called(session, about.started_by)
     gettext = words_of(request).gettext
     return _page(
         request,
@@ -41,7 +39,6 @@ async def run(
         run=about,
         asked=asked,
         tasks=tasks,
-        starter=starter.display_name if starter else about.started_by,
         failed=about.states.get(State.FAILED, 0),
         again=about.states.get(State.FAILED, 0) + about.states.get(State.CANCELLED, 0),
         laptop=site_of() is None,

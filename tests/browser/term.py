@@ -1,0 +1,165 @@
+"""People of a small term in a real browser: what a lecturer and a student click, each in a window of their own."""
+
+import re
+from typing import Any
+
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.support.browser import log_in
+
+COURSE, TITLE = "stat-2027", "Small Statistics"
+ASSIGNMENT, NOTEBOOK = "hw1", "stats"
+
+
+def _cell(kind: str, name: str, source: str, **nbgrader: Any) -> dict[str, Any]:
+    about = {"grade_id": name, "schema_version": 3, "cell_type": kind, "grade": False, "solution": False}
+    metadata = {"nbgrader": about | {"locked": False, "task": False} | nbgrader}
+    more = {"outputs": [], "execution_count": None} if kind == "code" else {}
+    return {"cell_type": kind, "id": name, "metadata": metadata, "source": source} | more
+
+
+SOURCE = {
+    "nbformat": 4,
+    "nbformat_minor": 5,
+    "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}},
+    "cells": [
+        _cell(
+            "code",
+            "mean",
+            "def mean(values):\n    ### BEGIN SOLUTION\n    return sum(values) / len(values) if values else 0\n    ### END SOLUTION",
+            solution=True,
+        ),
+        _cell("code", "seen", "assert mean([1, 2, 3]) == 2", grade=True, locked=True, points=4),
+        _cell(
+            "code",
+            "hidden",
+            "### BEGIN HIDDEN TESTS\nassert mean([]) == 0\n### END HIDDEN TESTS",
+            grade=True,
+            locked=True,
+            points=2,
+        ),
+        _cell("markdown", "why", "One extreme value moves it.", grade=True, solution=True, points=4),
+    ],
+}
+"""Ten points: four for a test that students see, two for one that they do not, four that somebody gives by hand."""
+
+
+class Somebody:
+    """A person with a window of their own, logged in."""
+
+    def __init__(self, browser: Browser, lab_url: str, institution: str, account: str) -> None:
+        self.lab_url = lab_url
+        self.context = browser.new_context(locale="en-GB", viewport={"width": 1280, "height": 900})
+        self.context.set_default_timeout(60_000)
+        self.page: Page = self.context.new_page()
+        log_in(self.page, lab_url, institution, account)
+        me = self.page.request.get(f"{lab_url}/hub/api/user", headers={"Referer": self.page.url})
+        self.hub_name: str = me.json()["name"]
+
+    @property
+    def course(self) -> str:
+        """The course's page."""
+        return f"{self.lab_url}/services/lab/courses/{COURSE}"
+
+    @property
+    def server(self) -> str:
+        """The person's server of the course."""
+        return f"{self.lab_url}/user/{self.hub_name}/{COURSE}"
+
+    def card(self) -> Locator:
+        """The course on My spaces."""
+        heading = self.page.get_by_role("heading", name=TITLE)
+        return self.page.get_by_role("listitem").filter(has=heading)
+
+    def press_start(self) -> None:
+        """Start the course's server, and do not wait for it."""
+        self.page.goto(f"{self.lab_url}/hub/home")
+        self.card().get_by_role("button", name=re.compile("^Start")).first.click(no_wait_after=True)
+
+    def in_jupyterlab(self) -> None:
+        """Wait until the server that was started shows its page."""
+        self.page.wait_for_url(re.compile(rf"/user/{self.hub_name}/{COURSE}/lab"))
+        expect(self.page.get_by_role("menuitem", name="Nbgrader")).to_be_visible()
+
+    def stop(self) -> None:
+        """End what runs, and close the window."""
+        token = next(c["value"] for c in self.context.cookies() if c["name"] == "_xsrf" and c["path"] == "/hub/")
+        headers = {"X-XSRFToken": token, "Referer": f"{self.lab_url}/hub/home"}
+        self.page.request.delete(f"{self.lab_url}/hub/api/users/{self.hub_name}/servers/{COURSE}", headers=headers)
+        self.context.close()
+
+    def content(self, path: str) -> Any:
+        """A file in the person's server, as its page would load it; None where there is none."""
+        answer = self.page.request.get(f"{self.server}/api/contents/{path}", headers={"Referer": f"{self.server}/lab"})
+        return answer.json()["content"] if answer.status == 200 else None
+
+    def write(self, path: str, notebook: dict[str, Any]) -> None:
+        """Save a notebook in the person's server, as its page would."""
+        cookies = self.context.cookies(f"{self.server}/")
+        token = next(c["value"] for c in cookies if c["name"] == "_xsrf" and c["path"].startswith("/user/"))
+        answer = self.page.request.put(
+            f"{self.server}/api/contents/{path}",
+            data={"type": "notebook", "format": "json", "content": notebook},
+            headers={"X-XSRFToken": token, "Referer": f"{self.server}/lab"},
+        )
+        assert answer.ok, answer.text()
+
+
+class Student(Somebody):
+    """Somebody who learns: the Assignment List and the notebook in JupyterLab."""
+
+    def open_list(self) -> None:
+        """The Assignment List, read anew."""
+        self.page.goto(f"{self.server}/lab")
+        self.page.get_by_role("menuitem", name="Nbgrader").click()
+        self.page.get_by_role("menuitem", name="Assignment List").click()
+
+    def fetch(self) -> None:
+        """Fetch the assignment."""
+        self.open_list()
+        self.page.get_by_role("button", name="Fetch", exact=True).click()
+        expect(self.page.get_by_role("button", name="Submit", exact=True)).to_be_visible()
+
+    def solve(self, code: str, answer: str) -> None:
+        """Open the notebook, write both answers into it and save it."""
+        self.page.goto(f"{self.server}/lab/tree/{ASSIGNMENT}/{NOTEBOOK}.ipynb")
+        self.page.locator(".jp-CodeCell .cm-content").first.click()
+        self._type(code)
+        text = self.page.locator(".jp-MarkdownCell").last
+        text.dblclick()
+        text.locator(".cm-content").click()
+        self._type(answer)
+        self.page.keyboard.press("ControlOrMeta+S")
+        expect(self.page.get_by_text("Saving completed")).to_be_visible()
+        saved = [cell["source"] for cell in self.content(f"{ASSIGNMENT}/{NOTEBOOK}.ipynb")["cells"]]
+        assert (saved[0], saved[-1]) == (code, answer)
+
+    def submit(self, times: int) -> None:
+        """Hand it in; `times` submissions are there afterwards."""
+        self.open_list()
+        self.page.get_by_role("button", name="Submit", exact=True).click()
+        expect(self.page.get_by_text(re.compile(r"^\s*20\d\d-\d\d-\d\d [\d:.]+ UTC"))).to_have_count(times)
+
+    def _type(self, text: str) -> None:
+        self.page.keyboard.press("ControlOrMeta+A")
+        self.page.keyboard.insert_text(text)
+
+
+class Lecturer(Somebody):
+    """Somebody who teaches: the lab's pages and formgrader."""
+
+    def formgrader(self, path: str = "") -> None:
+        """A page of formgrader."""
+        self.page.goto(f"{self.server}/formgrader/{path}")
+
+    def button(self, column: str, told: str) -> str:
+        """Press a button of the assignment in formgrader, read what it says, close that; the log that was shown."""
+        self.formgrader("manage_assignments")
+        row = self.page.get_by_role("row").filter(has=self.page.get_by_role("link", name=ASSIGNMENT, exact=True))
+        row.locator(f".{column} a").click()
+        dialog = self.page.get_by_role("dialog").filter(has_text=told)
+        expect(dialog).to_be_visible()
+        log = dialog.locator("pre").inner_text()
+        dialog.get_by_role("button", name="OK").click()
+        expect(dialog).to_be_hidden()
+        return log
