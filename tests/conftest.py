@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in rest:
         item.add_marker(pytest.mark.xdist_group(str(item.path)))
     items[:] = of_cluster + rest
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before the first test that needs it, and in `make test` alone: Kubernetes and the images of the lab."""
+    if "KIRZL_LAB_TESTS_BUILD" in os.environ and item.get_closest_marker("cluster") and (said := _built()):
+        pytest.fail(said, pytrace=False)
+
+
+@cache
+def _built() -> str:
+    """Empty, or why it could not be built."""
+    done = subprocess.run(
+        ["make", "--no-print-directory", "tools", "images"],
+        cwd=Path(__file__).parents[1],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return f"make tools images: {done.stdout[-3000:]}" if done.returncode else ""
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,7 @@ NAMESPACE = "kirzl-lab"
 PORT = 8000
 FIRST = ("postgres", "hub", "proxy", "demo-institutions")
 """Images without which there is no login page; the others are loaded while these start."""
-REST = ("notebook", "notebook-gpu", "egress")
+REST = ("notebook", "notebook-gpu", "grader", "egress")
 ANSWERS_WITHIN_S = 60
 
 Say = Callable[[str], None]

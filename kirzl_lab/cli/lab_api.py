@@ -29,6 +29,15 @@ class LabApi:
         """The answer to a request that changes something, as JSON."""
         return self._send(method, path, params=query, json=json, content=body).json()
 
+    def upload(self, method: str, path: str, archive: bytes, *, key: str | None = None, **query: Any) -> None:
+        """Send an archive; with the same `key` it is the same submission, however often."""
+        headers = {"Content-Type": "application/gzip"} | ({"Idempotency-Key": key} if key else {})
+        self._send(method, path, params=query, content=archive, headers=headers)
+
+    def archive(self, path: str) -> bytes:
+        """A small archive, whole."""
+        return self._send("GET", path).content
+
     def every(self, path: str, **query: Any) -> list[dict[str, Any]]:
         """The items of a list, all of its pages."""
         found: list[dict[str, Any]] = []

@@ -10,6 +10,7 @@ from rich.markup import escape
 from kirzl_lab import __version__
 from kirzl_lab.cli import courses as course_commands
 from kirzl_lab.cli.cluster import commands
+from kirzl_lab.cli.demo import commands as demo_commands
 from kirzl_lab.cli.exits import Exit
 from kirzl_lab.cli.show import as_json, exit_codes, out, stops
 from kirzl_lab.cli.state import Folder
@@ -30,6 +31,7 @@ app.add_typer(catalog, name="catalog")
 app.add_typer(receipt, name="receipt")
 app.add_typer(commands.app)
 app.add_typer(course_commands.app, name="course")
+app.add_typer(demo_commands.app, name="demo")
 
 Data = Annotated[Path, typer.Option(metavar="DIR", help="The lab's state: databases, homes, secrets, logs.")]
 HubConfig = Annotated[

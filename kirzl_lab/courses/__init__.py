@@ -2,3 +2,8 @@
 
 Files are nbgrader's, and so is the gradebook; what stands around them is ours.
 """
+
+import sys
+
+# nbgrader brings in jsonschema, which would build a parser for a grammar that nothing here needs (decision 0403).
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]

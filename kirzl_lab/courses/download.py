@@ -90,7 +90,8 @@ async def _sizes(session: AsyncSession, sha256s: Sequence[str]) -> dict[str, int
     sizes: dict[str, int] = {}
     for start in range(0, len(sha256s), AT_ONCE):
         some = BlobRow.sha256.in_(sha256s[start : start + AT_ONCE])
-        sizes.update((await session.execute(select(BlobRow.sha256, BlobRow.size).where(some))).tuples().all())
+        for sha256, size in await session.execute(select(BlobRow.sha256, BlobRow.size).where(some)):
+            sizes[sha256] = size
     return sizes
 
 

@@ -35,7 +35,7 @@ def fetch(endpoint: str, folder: Path, token: str) -> None:
 
 def report(endpoint: str, folder: Path, token: str) -> None:
     """Send what is in the folder. Tried again while the lab does not answer: it takes one report."""
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:  # the one place that can be written to
         packed = Path(scratch, "executed.tar.gz")
         archives.pack(folder, packed)
         for left in range(TRIES - 1, -1, -1):

@@ -2,11 +2,11 @@
 
 import asyncio
 from functools import cache
+from typing import TYPE_CHECKING
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from kirzl_lab.courses.gradebook import Gradebooks, gradebooks
 from kirzl_lab.hub.pages import Refused
 from kirzl_lab.hub.spawner import LabServer
 from kirzl_lab.problems import GradebookAway
@@ -14,14 +14,23 @@ from kirzl_lab.settings import Settings
 from kirzl_lab.spawning.choice import Choice
 from kirzl_lab.spawning.cluster import ClusterSpawner
 
+if TYPE_CHECKING:
+    from kirzl_lab.courses.gradebook import Gradebooks
+
 GRADEBOOK = "KIRZL_LAB_GRADEBOOK"
 """What nbgrader in a server is told of the gradebook (`kirzl_lab.courses.in_server.configuration`)."""
 
 
 @cache
-def _gradebooks() -> Gradebooks:
+def _gradebooks() -> "Gradebooks":
+    from kirzl_lab.courses.gradebook import gradebooks  # noqa: PLC0415 - brings nbgrader in, after the hub has started
+
     settings = Settings.from_environment()
     return gradebooks(settings.data, make_url(settings.database_url))
+
+
+def _login(choice: Choice) -> str:
+    return _gradebooks().staff_url(choice.space, choice.hub_name)
 
 
 class ClusterHubSpawner(LabServer, ClusterSpawner):
@@ -35,7 +44,7 @@ class ClusterHubSpawner(LabServer, ClusterSpawner):
         self._gradebook = None
         if choice.staff and choice.kind == "course":
             try:
-                self._gradebook = await asyncio.to_thread(_gradebooks().staff_url, choice.space, choice.hub_name)
+                self._gradebook = await asyncio.to_thread(_login, choice)
             except SQLAlchemyError as error:
                 raise Refused(GradebookAway()) from error
         return choice

@@ -398,9 +398,10 @@ async def _check_form(request: Request, viewer: Viewer) -> None:
     ours = {urlsplit(state_of(request).settings.public_url).netloc, request.headers.get("host", "")}
     if origin is None or urlsplit(origin).netloc not in ours:
         raise FormExpired()
-    told = "" if "transfer-encoding" in request.headers else request.headers.get("content-length", "0")
-    # A form is read to its end, files on disk, before anybody can look at it.
-    if not told.isdigit() or int(told[:20]) > LARGEST_FORM:
+    # A form is read to its end, files on disk, before anybody can look at it. Without a length it has no body.
+    told = request.headers.get("content-length", "0")
+    counted = told.isascii() and told.isdigit() and "transfer-encoding" not in request.headers
+    if not counted or int(told[:20]) > LARGEST_FORM:
         raise TooLarge(limit=f"{LARGEST_FORM // 2**20} MiB")
     sent = (await request.form()).get("form_key")
     if not isinstance(sent, str) or not hmac.compare_digest(sent.encode(), viewer.form_key.encode()):

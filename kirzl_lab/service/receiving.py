@@ -47,7 +47,7 @@ async def _receive(request: Request, limits: Limits, whose: int) -> AsyncIterato
     state = state_of(request)
     check_head(request, limits)
     with state.uploads.one_of(whose):
-        async with state.blobs.draft() as draft:
+        async with state.uploads.turn(), state.blobs.draft() as draft:
             await _take(request, draft, limits.packed)
             at = state.clock()
             blob = await draft.finish()

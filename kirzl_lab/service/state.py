@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -30,6 +30,11 @@ from kirzl_lab.store.database import Store
 DATABASE_LIMIT_S = 5.0
 """How long a page waits for the lab database before it says so."""
 READY_LIMIT_S = 1.0
+READERS, WRITERS = 11, 4
+"""Sessions at the same moment, together as many as the store has connections; others wait in line. Without it hundreds
+of requests would share these, each until its limit, and none would come to its end."""
+LINE = 6
+"""How much longer than the limit somebody stands in that line before it counts as the lab database's fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,7 @@ class ServiceState:
         self.store = store
         self.blobs = blobs or open_blobs(settings)
         self.uploads = Uploads()
+        self._lines = {"read": asyncio.Semaphore(READERS), "write": asyncio.Semaphore(WRITERS)}
         self.hub = Hub(client, place.api_url, place.api_token)
         self.cookies = LoginCookies(place.api_token, place.prefix, secure=settings.public_url.startswith("https://"))
         self.tokens = TokenCache(self.hub.owner)
@@ -119,11 +125,11 @@ class ServiceState:
 
     def reading(self, limit_s: float = DATABASE_LIMIT_S) -> AbstractAsyncContextManager[AsyncSession]:
         """A session that reads; `LabDatabaseAway` when the lab database does not answer within the limit."""
-        return _limited(self.store.reading(), "read", limit_s)
+        return _limited(self.store.reading(), "read", limit_s, self._lines["read"])
 
     def writing(self) -> AbstractAsyncContextManager[AsyncSession]:
         """A session that writes; `LabDatabaseAway` when the lab database does not answer within the limit."""
-        return _limited(self.store.writing(), "write", DATABASE_LIMIT_S)
+        return _limited(self.store.writing(), "write", DATABASE_LIMIT_S, self._lines["write"])
 
 
 def state_of(request: Request) -> ServiceState:
@@ -133,12 +139,18 @@ def state_of(request: Request) -> ServiceState:
 
 @asynccontextmanager
 async def _limited(
-    context: AbstractAsyncContextManager[AsyncSession], access: Literal["read", "write"], limit_s: float
+    context: AbstractAsyncContextManager[AsyncSession],
+    access: Literal["read", "write"],
+    limit_s: float,
+    line: asyncio.Semaphore,
 ) -> AsyncIterator[AsyncSession]:
     try:
-        with metrics.database(access):
-            async with asyncio.timeout(limit_s), context as session:
-                yield session
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout(LINE * limit_s):
+                await stack.enter_async_context(line)
+            with metrics.database(access):
+                async with asyncio.timeout(limit_s), context as session:
+                    yield session
     except (TimeoutError, PoolTimeout, OperationalError, InterfaceError, OSError) as error:
         metrics.DATABASE_AWAY.inc()
         raise LabDatabaseAway() from error

@@ -62,6 +62,7 @@ COMMANDS = (
     ["course", "list"],
     ["course", "archive"],
     ["course", "roster", "upload"],
+    ["demo", "seed"],
 )
 
 

@@ -14,6 +14,7 @@ from nbgrader.api import Base, Gradebook
 from sqlalchemy import Connection, NullPool, create_engine, inspect, make_url, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from kirzl_lab.cli.cluster.database import DROP_GRADEBOOKS
 from kirzl_lab.courses.gradebook import GradebookFiles, Gradebooks, gradebooks
 from kirzl_lab.courses.gradebook_roles import GradebookSchemas, course_role, login_prefix, login_role
 from kirzl_lab.courses.gradebook_tables import INDEXES, is_up_to_date
@@ -291,3 +292,13 @@ def test_a_restored_backup_belongs_to_the_courses_again(schemas: GradebookSchema
         connection.execute(text("ALTER TABLE student ADD COLUMN tutor text"))
         connection.commit()
     restored.close()
+
+
+@pytest.mark.postgres
+def test_a_restore_begins_without_gradebooks(schemas: GradebookSchemas, postgres_database: str) -> None:
+    schemas.prepare(COURSE)
+    schemas.prepare("dl-201")
+    with psycopg.connect(postgres_database.replace("postgresql+psycopg", "postgresql"), autocommit=True) as superuser:
+        superuser.execute(DROP_GRADEBOOKS)
+        left = superuser.execute("SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_'").fetchall()
+    assert sorted(name for (name,) in left) == ["information_schema", "public"]

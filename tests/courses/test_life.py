@@ -1,6 +1,9 @@
 """From a new course to one that nobody can restore any more."""
 
 import asyncio
+import io
+import tarfile
+from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -8,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from kirzl_lab.catalog.models import CourseFile, Role
+from kirzl_lab.catalog.models import CourseCreators, CourseFile, Role
 from kirzl_lab.courses import life
+from kirzl_lab.courses.download import members_of, tar_of
 from kirzl_lab.courses.erasing import due_to_erase, erase
 from kirzl_lab.courses.terms import NextTerm, due_in_term, in_term
 from kirzl_lab.problems import (
@@ -23,7 +27,7 @@ from kirzl_lab.problems import (
 )
 from kirzl_lab.store.course_tables import Assignment, BlobRow, GradingRun, GradingTask, Submission
 from kirzl_lab.store.database import Store
-from kirzl_lab.store.members import member_of_course, memberships
+from kirzl_lab.store.members import may_create_courses, member_of_course, memberships
 from kirzl_lab.store.tables import AuditEntry, Membership, RosterEntry, Space
 from tests.courses.conftest import LECTURER, NAMELESS, NOW, SIZES, STUDENT, course_file, person
 
@@ -188,6 +192,48 @@ def test_a_given_start_moves_everything_by_as_much_at_the_same_hour(starts: date
         and (after - timedelta(hours=2)).utcoffset() == (after + timedelta(hours=2)).utcoffset()
     ):
         assert after.time() == before.time()
+
+
+async def test_who_may_create_courses(lab: Store) -> None:
+    creators = [CourseCreators(institution="uas", claim="eduperson_scoped_affiliation", value="faculty@uas.example")]
+    wrong = [CourseCreators(institution="uni", claim="eduperson_scoped_affiliation", value="faculty@uas.example")]
+    expected = {LECTURER: (True, True), NAMELESS: (True, False), STUDENT: (False, False)}
+    async with lab.reading() as session:
+        for who, answers in expected.items():
+            id_ = (await person(lab, who)).id
+            told = tuple([await may_create_courses(session, id_, those) for those in (creators, wrong)])
+            assert told == answers, who
+
+
+async def test_everything_of_a_course_in_one_archive(lab: Store) -> None:
+    space = await space_of(lab, "stat-1")
+    await hand_in(lab, space, STUDENT)
+
+    async def read(sha256: str) -> AsyncIterator[bytes]:
+        async def parts() -> AsyncIterator[bytes]:
+            for byte in sha256[:3]:
+                yield byte.encode()
+
+        return parts()
+
+    async with lab.reading() as session:
+        members = await members_of(session, space, NOW)
+    data = b"".join([part async for part in tar_of(members, read)])
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        names = archive.getnames()
+        contents = {name: archive.extractfile(name).read() for name in names}  # type: ignore[union-attr]
+    assert [name.removeprefix("stat-1/") for name in names] == [
+        "course.json",
+        "roster.csv",
+        "assignments/ps1/assignment.json",
+        "assignments/ps1/source.tar.gz",
+        "assignments/ps1/release.tar.gz",
+        f"submissions/ps1/{STUDENT}/20261012T080000.000000Z/files.tar.gz",
+        f"submissions/ps1/{STUDENT}/20261012T080000.000000Z/receipt.jws",
+    ]
+    assert contents["stat-1/assignments/ps1/source.tar.gz"] == b"aaa"
+    assert contents[names[-1]] == b"r"
+    assert "ada@uni.example" in contents["stat-1/roster.csv"].decode("utf-8-sig")
 
 
 async def test_archived_and_restored_as_it_was(lab: Store) -> None:

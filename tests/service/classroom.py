@@ -43,7 +43,7 @@ async def fill_classroom(state: ServiceState, size: int = 24) -> None:
         session.add_all([over, going])
         await session.flush()
         works: list[WorkMade | None] = []
-        for number, (hub_name, person_id) in enumerate(names.items()):
+        for number, person_id in enumerate(names.values()):
             stage = STAGES[number % len(STAGES)]
             late = LATE if number % 5 == 0 else IN_TIME
             works.append(_graded(stage, late))

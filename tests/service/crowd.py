@@ -150,7 +150,7 @@ async def hand_in(client: httpx.AsyncClient, number: int) -> httpx.Response:
     return await _post(client, number, archive(number))
 
 
-async def all_hand_in(url: str, students: int, within_s: float, had: list[HandedIn], limit_s: float = 120) -> None:
+async def all_hand_in(url: str, students: int, within_s: float, had: list[HandedIn], limit_s: float = 300) -> None:
     """Each student hands in once, at a moment of their own within that time, and tries again until it worked.
 
     Who has a receipt is added to `had`. Raises TimeoutError when not everybody has one after `limit_s`.

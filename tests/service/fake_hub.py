@@ -122,7 +122,7 @@ def on_loopback(hub: FakeHub) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_GET(self) -> None:  # noqa: N802 - the library's name
+        def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             asked = httpx.Request(self.command, f"http://hub.test{self.path}", headers=dict(self.headers), content=body)
             answer = hub.transport().handle_request(asked)

@@ -21,6 +21,7 @@ REAL = {
     "{course}": "ml-101",
     "{assignment}": "ps1",
     "{submission}": "1",
+    "{run}": "1",
 }
 COURSES = IN_A_COURSE | {Who.LECTURER}
 

@@ -1,10 +1,10 @@
 """Hundreds of students hand in at the same moment, the service is killed, the disk is full: nothing is lost or doubled."""
 
 import asyncio
+import hashlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ from tests.service.crowd import (
     fill,
     hand_in,
     release,
+    student,
     submissions,
     tally,
     teacher,
@@ -81,17 +82,12 @@ async def test_nothing_is_lost_or_doubled_when_the_service_is_killed(
         await release(service.url)
         async with asyncio.TaskGroup() as group:
             group.create_task(all_hand_in(service.url, students, 15, had))
-            await _under_way(had, students // 3)
+            await asyncio.to_thread(wait_until, lambda: len(had) >= students // 3, "a third of the receipts", 300)
             service.kill()
             await asyncio.to_thread(service.start)
         assert any(each.tries > 1 for each in had)
         assert await tally(service.url, lab.blobs, students, had) == Tally(lost=[], doubled=[])
     await _nothing_else_is_left(lab, students)
-
-
-async def _under_way(had: list[HandedIn], enough: int) -> None:
-    while len(had) < enough:
-        await asyncio.sleep(0.01)  # between two looks
 
 
 async def _nothing_else_is_left(lab: Lab, students: int) -> None:
@@ -106,3 +102,47 @@ async def _nothing_else_is_left(lab: Lab, students: int) -> None:
     assert list(lab.drafts.iterdir()) == []
     lab.blobs.close()
     await store.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, sqlite_template: Path, hub: tuple[FakeHub, str]) -> Iterator[RunningService]:
+    """A service whose data are on a file system of their own, with room for some submissions; as on a laptop."""
+    data = tmp_path / "data"
+    data.mkdir()
+    file = tmp_path / "lab.sqlite"
+    shutil.copyfile(sqlite_template, file)
+    asyncio.run(fill(settings_in(tmp_path, f"sqlite+aiosqlite:///{file}"), hub[0], STUDENTS))
+    mount = f"mount -t tmpfs -o size={DISK} none {data} && cp {file} {data} && exec "
+    around = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount + '"$@"', "sh"]
+    settings = settings_in(data, f"sqlite+aiosqlite:///{data}/lab.sqlite")
+    with running(RunningService(settings, hub[1], tmp_path / "log", around=around)) as service:
+        yield service
+
+
+STUDENTS, DISK = 12, 32 << 20
+
+
+async def test_a_full_disk_is_refused_clearly_and_tears_nothing(small_disk: RunningService) -> None:
+    await release(small_disk.url)
+    data = Path(f"/proc/{small_disk.pid}/root{small_disk.settings.data}")
+    ballast = data / "ballast"
+    with ballast.open("wb") as file:  # leaves room for two, and not for three
+        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(data).free - 5 * (1 << 20))
+    limits = httpx.Limits(max_keepalive_connections=0)
+    async with (
+        httpx.AsyncClient(base_url=small_disk.url, timeout=60, limits=limits, trust_env=False) as client,
+        teacher(small_disk.url) as staff,
+    ):
+        answers = dict(enumerate(await asyncio.gather(*(hand_in(client, number) for number in range(STUDENTS)))))
+        kept = {number for number, answer in answers.items() if answer.status_code == 201}
+        refused = {(answer.status_code, answer.json().get("slug")) for answer in answers.values()} - {(201, None)}
+        assert refused == {(507, "storage-full")}
+        assert {each["student"] for each in await submissions(staff)} == {student(number) for number in kept}
+        assert list((data / "blobs" / ".drafts").iterdir()) == []
+        ballast.unlink()
+        again = await asyncio.gather(*(hand_in(client, number) for number in range(STUDENTS)))
+        assert [answer.status_code for answer in again] == [200 if n in kept else 201 for n in range(STUDENTS)]
+        assert len(await submissions(staff)) == STUDENTS
+    files = [path for path in (data / "blobs").rglob("*") if path.is_file()]
+    assert len(files) == STUDENTS + 1
+    assert all(hashlib.sha256(path.read_bytes()).hexdigest() == path.name for path in files)

@@ -144,7 +144,7 @@ async def test_a_form_that_is_too_large_is_not_read(released: Service, length: s
             "Content-Length": length.encode("latin-1")
         }
         answer = await browser.post(f"{PS1}/submissions", content=body, headers=headers_sent)
-    assert slug(answer) == "form-expired"
+    assert slug(answer) == "too-large"
     assert body.taken == 0
 
 

@@ -88,6 +88,17 @@ def test_staff_write_the_courses_own_folder(laptop_hub: LaptopHub, tmp_path: Pat
         laptop_hub.stop("staff")
 
 
+def test_who_runs_a_course_has_its_folder_and_nobody_else(laptop_hub: LaptopHub) -> None:
+    link, shared = laptop_hub.home() / "course", laptop_hub.data / "spaces/ml-101/course"
+    for role, purpose, shown in (("assistant", "work", True), ("student", "work", False)):
+        environment = laptop_hub.start("runs", role=role, purpose=purpose).environment()
+        laptop_hub.stop("runs")
+        assert link.is_symlink() is shown
+        assert (environment.get("KIRZL_LAB_GRADEBOOK") is not None) is shown
+        assert environment["KIRZL_LAB_STAFF"] == ("1" if shown else "")
+        assert not shown or (link.readlink() == shared and shared.is_dir())
+
+
 def test_no_file_of_the_person_becomes_a_module_of_the_server(laptop_hub: LaptopHub) -> None:
     home = laptop_hub.home("preview")
     home.mkdir(parents=True, exist_ok=True)

@@ -16,9 +16,15 @@ _DUMP = 'exec pg_dump --dbname="$DB" --no-owner --no-privileges --encoding=UTF8'
 _STEP = (
     'exec psql --dbname="$DB" --no-psqlrc --tuples-only --no-align --command="SELECT version_num FROM alembic_version"'
 )
+DROP_GRADEBOOKS = (
+    "DO 'DECLARE one name; BEGIN FOR one IN SELECT nspname FROM pg_namespace WHERE starts_with(nspname, ''kirzl_'') "
+    "LOOP EXECUTE format(''DROP SCHEMA %I CASCADE'', one); END LOOP; END'"
+)
+"""The gradebooks of courses are schemas of their own: see `kirzl_lab.courses.gradebook_roles`."""
 _RESTORE = (
     'exec psql --dbname="$DB" --no-psqlrc --quiet --output=/dev/null --single-transaction --set=ON_ERROR_STOP=1 '
     '--command="SET client_min_messages = warning" '
+    f'--command="{DROP_GRADEBOOKS}" '
     '--command="DROP SCHEMA public CASCADE" --command="CREATE SCHEMA public" --file=-'
 )
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from kirzl_lab.cli.cluster.pods import COMPONENT, is_ready, stuck
 
-ORDER = ("postgres", "prepare", "proxy", "hub", "service", "egress", "demo-institutions")
+ORDER = ("postgres", "prepare", "proxy", "hub", "service", "tasks", "controller", "egress", "demo-institutions")
 TITLES = {"postgres": "database", "prepare": "catalogue and database", "service": "lab service", "egress": "egress proxy",
-          "demo-institutions": "demo institutions"}  # fmt: skip
+          "tasks": "task endpoint", "demo-institutions": "demo institutions"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from tornado.web import HTTPError, authenticated
 
 from kirzl_lab.courses.in_server import loading, sync
 
+GRADEBOOK = "nbgrader_gradebook"
+"""Where nbgrader's formgrader keeps its gradebook among the server's settings."""
 SAME_SERVER = "frame-ancestors 'self'"
 
 LONG = {
@@ -162,7 +165,7 @@ def _add(server: Any, environment: Mapping[str, str]) -> None:
         (rf"{assignment}/([^/]+)/(release_feedback)", LongAction),
         (r"/formgrader/api/submission/([^/]+)/([^/]+)/autograde", GradeAction),
         *(
-            (pattern, _framed(_followed(handler, environment) if LISTS.match(pattern) else handler), *rest)
+            (pattern, healing(_framed(_followed(handler, environment) if LISTS.match(pattern) else handler)), *rest)
             for pattern, handler, *rest in [*handlers.default_handlers, *apihandlers.default_handlers]
         ),
         (r"/formgrader/static/js/utils\.js", Script),
@@ -170,6 +173,42 @@ def _add(server: Any, environment: Mapping[str, str]) -> None:
         (r"/formgrader/.*", _framed(handlers.Template404)),
     ]
     server.web_app.add_handlers(".*$", [(url_path_join(server.base_url, pattern), *rest) for pattern, *rest in routes])
+
+
+def healing(handler: type[Any]) -> type[Any]:
+    """The handler of formgrader, which begins with a gradebook that answers and ends without a transaction.
+
+    nbgrader keeps one session for all requests: once its connection is cut, every request fails for good, and between
+    requests it would stay in a transaction, which keeps PostgreSQL from cleaning up and shows old grades of others.
+    """
+    if not issubclass(handler, JupyterHandler):  # of files of its own
+        return handler
+
+    async def prepare(self: Any) -> None:
+        await handler.prepare(self)
+        drop_broken_gradebook(self.settings)
+
+    def on_finish(self: Any) -> None:
+        gradebook = self.settings.get(GRADEBOOK)
+        if gradebook is not None:
+            with suppress(Exception):  # what cannot be ended is found and dropped by the next request
+                gradebook.db.rollback()
+        handler.on_finish(self)
+
+    return type(handler.__name__, (handler,), {"prepare": prepare, "on_finish": on_finish})
+
+
+def drop_broken_gradebook(settings: dict[str, Any]) -> None:
+    """Forget formgrader's gradebook if it does not answer: nbgrader then opens a new one."""
+    gradebook = settings.get(GRADEBOOK)
+    if gradebook is None:
+        return
+    try:
+        gradebook.db.connection().exec_driver_sql("SELECT 1")
+    except Exception:  # whatever is wrong with it: its classes are SQLAlchemy's, which is loaded with formgrader alone
+        settings[GRADEBOOK] = None
+        with suppress(Exception):
+            gradebook.close()
 
 
 def _followed(handler: type[Any], environment: Mapping[str, str]) -> type[Any]:

@@ -30,7 +30,7 @@ def rendered(example: Path, space: Space, *options: str) -> list[Mapping[str, An
 
 def dry_run(space: Space, *things: Mapping[str, Any]) -> str:
     """What the API server says to these objects, without making them; raises when it refuses one."""
-    given = json.dumps({"apiVersion": "v1", "kind": "List", "items": things})
+    given = json.dumps({"apiVersion": "v1", "kind": "List", "items": [_here(thing) for thing in things]})
     return space.kubectl("create", "--dry-run=server", "--validate=strict", "--filename=-", given=given)
 
 
@@ -66,12 +66,18 @@ MAY = {("pods", verb) for verb in ("create", "get", "list", "watch", "delete")} 
 }
 """All that the hub may do: what kirzl_lab/spawning calls."""
 
+CONTROLLER_MAY = {("jobs.batch", verb) for verb in ("create", "list", "delete")} | {
+    ("pods", "list"),
+    ("leases.coordination.k8s.io", "create"),
+}
+"""The same for the controller; Jobs and pods in the namespace of graders, which is the same here. And its own lease."""
+
 RESOURCES = (
     *("pods", "pods/exec", "pods/log", "pods/ephemeralcontainers", "persistentvolumeclaims", "persistentvolumes"),
     *("events", "secrets", "configmaps", "serviceaccounts", "serviceaccounts/token", "services", "namespaces"),
     *("nodes", "nodes/proxy", "deployments.apps", "jobs.batch", "statefulsets.apps"),
     *("roles.rbac.authorization.k8s.io", "clusterrolebindings.rbac.authorization.k8s.io"),
-    *("networkpolicies.networking.k8s.io", "workloads.kueue.x-k8s.io"),
+    *("networkpolicies.networking.k8s.io", "workloads.kueue.x-k8s.io", "leases.coordination.k8s.io"),
 )
 VERBS = ("create", "get", "list", "watch", "update", "patch", "delete", "deletecollection")
 
@@ -80,10 +86,13 @@ def test_the_hub_may_do_what_it_does_and_no_more(space: Space) -> None:
     kinds = {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
     things = [thing for thing in rendered(chart.EXAMPLES[0], space) if thing["kind"] in kinds]
     try:
-        space.apply(*things)
+        space.apply(*(_here(thing) for thing in things))
         hub = f"system:serviceaccount:{space.name}:hub"
         assert _allowed(hub, space.name) == MAY
         assert _allowed(hub, "default") == {("nodes", "list")}
+        controller = f"system:serviceaccount:{space.name}:controller"
+        assert _allowed(controller, space.name) == CONTROLLER_MAY
+        assert _allowed(controller, "default") == set()
         assert _allowed(f"system:serviceaccount:{space.name}:default", space.name) == set()
     finally:
         for thing in things:
@@ -119,6 +128,12 @@ def test_a_lab_is_installed_refuses_a_mistake_and_comes_back(make_space: Callabl
         assert space.get("secret", "lab-secrets")["data"] == secrets
     finally:
         chart.run_helm("uninstall", "lab", "--ignore-not-found", *_helm(space))
+
+
+def _here(thing: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The object without the namespace of graders, which is not there before it is made."""
+    metadata = {key: value for key, value in thing["metadata"].items() if key != "namespace"}
+    return {**thing, "metadata": metadata}
 
 
 def _helm(space: Space) -> list[str]:

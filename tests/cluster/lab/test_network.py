@@ -55,6 +55,9 @@ REACHES: dict[str, set[str]] = {
     | HTTPS,
     "service": {"DNS", "hub", "postgres"},
     "prepare": {"DNS", "postgres"},
+    "tasks": {"DNS", "postgres"},
+    "controller": {"DNS", "postgres", "API server", "its Service"},
+    "a server of staff": LAB | {"postgres"},
     "postgres": set(),
     "demo-institutions": set(),
     "a pod of nobody": set(),
@@ -71,6 +74,8 @@ COMPONENTS = {
     "postgres": (5432,),
     "demo-institutions": (9400,),
     "prepare": (),
+    "tasks": (8090,),
+    "controller": (),
 }
 
 
@@ -209,6 +214,8 @@ def walls(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wa
         for reach in NetworkReach:
             labels = labels_of_server(reach, space)
             sources[f"a server with {reach}"] = stand_in(space, image, f"server-{reach}", labels, [8888])
+        staff = labels_of_server(NetworkReach.NONE, space) | {"kirzl-lab/staff": "true"}
+        sources["a server of staff"] = stand_in(space, image, "server-staff", staff, [8888])
         sources["a pod of nobody"] = stand_in(space, image, "nobody", {}, [8888])
         stand_in(space, image, "server-other", labels_of_server(NetworkReach.NONE, space), [8888])
         neighbour = stand_in(elsewhere, image, "neighbour", {}, [8888])
@@ -227,6 +234,7 @@ def walls(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wa
             "service": f"{space.address('service')}:8080",
             "egress": f"{space.address(sources['egress'].name)}:3128",
             "postgres": f"{space.address('postgres')}:5432",
+            "tasks": f"{space.address('tasks')}:8090",
             "proxy's routes": f"{space.address('proxy')}:8001",
             "demo institutions": f"{space.address('demo-institutions')}:9400",
             "another server": f"{space.address('server-other')}:8888",

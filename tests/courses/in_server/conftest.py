@@ -269,3 +269,10 @@ def no_long_waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waited: list[float] = []
     monkeypatch.setattr("kirzl_lab.courses.in_server.service.sleep", waited.append)
     return waited
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """nbgrader and the lab service on a port: none of this is done in a moment."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.laptop)

@@ -1,0 +1,1 @@
+"""`kirzl-lab demo`: fills a lab that is for trying."""
