@@ -287,7 +287,7 @@ def go(lecturer: Lecturer, student: Student) -> None:
     row = page.get_by_role("row").filter(has_text=work.name)
     expect(row).to_contain_text("no student here")
     expect(row).to_contain_text(f"{work.score:g}")
-    row.get_by_role("link", name=work.name).click()
+    row.get_by_role("link", name=work.name, exact=True).click()
     with page.expect_download() as download:
-        page.get_by_role("link", name="Files").click()
+        page.get_by_role("link", name="Files", exact=True).click()
     assert download.value.path().stat().st_size > 0
