@@ -85,7 +85,7 @@ onenode-down: ## end it; nothing of it stays
 # no cache has it.
 test: env-test lint ## everything: format, lint, types, import rules and all tests
 	@marks="$$(.ci/needs)" && \
-	KIRZL_LAB_TESTS_BUILD=1 $(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder $${marks:+-m "$$marks"}
+	KIRZL_LAB_TESTS_BUILD=1 $(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $${marks:+-m "$$marks"}
 
 test-cluster: env-test tools images ## the tests on a real Kubernetes and of the images: root on Debian, Go, minutes
 	@$(BIN)/pytest -m cluster

@@ -6,9 +6,11 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from kirzl_lab.store.database import Store
 from kirzl_lab.store.migrate import migrate
@@ -32,19 +34,41 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several processes (`make test`), one has everything about the cluster, the others share the rest by file.
+ABOUT_THE_CLUSTER = (
+    "tests/cluster/",
+    "tests/docs/test_how_tos.py",
+    "tests/helm/",
+    "tests/images/",
+    "tests/service/test_nothing_lost.py",
+    "tests/store/test_blobs.py",
+    "tests/store/test_s3.py",
+)
+"""Where tests marked `cluster` are: with several processes, one runs all of these. There is one cluster, and what it
+leaves behind is counted."""
 
-    There is one cluster, and what it leaves behind is counted; what it has to wait for, the others do not.
-    """
-    of_cluster = [item for item in items if item.get_closest_marker("cluster")]
-    rest = [item for item in items if not item.get_closest_marker("cluster")]
-    for item in of_cluster:
-        item.add_marker(pytest.mark.xdist_group("cluster"))
-    for item in rest:
-        item.add_marker(pytest.mark.xdist_group(str(item.path)))
-    items[:] = of_cluster + rest
+
+class ByPlace(LoadScopeScheduling):
+    """One process has everything about the cluster, the others share the rest by file (`make test`)."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "cluster" if nodeid.startswith(ABOUT_THE_CLUSTER) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByPlace:
+    """xdist's own groups by mark do not work with this pytest."""
+    return ByPlace(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first. Raises `UsageError` for a test of the cluster in another place."""
+    lost = {
+        item.nodeid
+        for item in items
+        if item.get_closest_marker("cluster") and not item.nodeid.startswith(ABOUT_THE_CLUSTER)
+    }
+    if lost:
+        raise pytest.UsageError(f"ABOUT_THE_CLUSTER in tests/conftest.py lacks the place of {sorted(lost)}")
+    items.sort(key=lambda item: not item.nodeid.startswith(ABOUT_THE_CLUSTER))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -22,7 +22,8 @@ def repository(tmp_path: Path) -> Path:
         shutil.copytree(REPOSITORY / name, copy / name, ignore=ignored)
     for name in ("pyproject.toml", "README.md", "LICENSE", "package.json", "package-lock.json"):
         shutil.copy(REPOSITORY / name, copy / name)
-    shutil.copytree(REPOSITORY / "kirzl_lab" / "spawning", copy / "kirzl_lab" / "spawning", ignore=ignored)
+    for name in ("courses", "grading", "spawning", "store"):
+        shutil.copytree(REPOSITORY / "kirzl_lab" / name, copy / "kirzl_lab" / name, ignore=ignored)
     for name in ("__init__.py", "logs.py", "settings.py"):
         shutil.copy(REPOSITORY / "kirzl_lab" / name, copy / "kirzl_lab" / name)
     return copy
