@@ -47,7 +47,7 @@ ABOUT_THE_CLUSTER = (
 leaves behind is counted."""
 
 
-class ByPlace(LoadScopeScheduling):
+class ByPlace(LoadScopeScheduling):  # type: ignore[misc] # it publishes no types
     """One process has everything about the cluster, the others share the rest by file (`make test`)."""
 
     def _split_scope(self, nodeid: str) -> str:
