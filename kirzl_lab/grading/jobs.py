@@ -203,6 +203,9 @@ IMAGE_TROUBLES = frozenset(
 
 def look_at(pod: dict[str, Any]) -> Ended | None:
     """How the pod of an attempt ended without a result, or what keeps it from ever beginning; None while it may go on."""
+    if "deletionTimestamp" in pod.get("metadata", {}):
+        # Somebody took it away: a drain, an operator. That it was killed then says nothing about the submission.
+        return Ended(None, "its pod was taken away")
     status = pod.get("status", {})
     for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
         ended = container.get("state", {}).get("terminated")

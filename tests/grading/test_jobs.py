@@ -124,6 +124,13 @@ def container(name: str, **state: Any) -> dict[str, Any]:
         (pod(phase="Failed", reason="Evicted", message="disk"), Ended(Reason.OUTPUT, "disk")),
         (pod(phase="Failed", reason="NodeLost", message="away"), Ended(None, "NodeLost away")),
         (pod(containerStatuses=[container("report", terminated={"exitCode": 0})]), None),
+        (
+            {
+                "metadata": {"deletionTimestamp": "2026-11-24T08:30:00Z"},
+                "status": {"initContainerStatuses": [container("execute", terminated={"exitCode": 137})]},
+            },
+            Ended(None, "its pod was taken away"),
+        ),
     ],
 )
 def test_what_a_pod_says_of_its_end(seen: dict[str, Any], ended: Ended | None) -> None:

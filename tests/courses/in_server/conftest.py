@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -25,6 +25,7 @@ from nbgrader.apps.nbgraderapp import NbGraderApp
 
 from kirzl_lab.cli.ports import free_port
 from kirzl_lab.service.app import app_for
+from kirzl_lab.service.grading import grading
 from kirzl_lab.service.state import ServiceState
 from kirzl_lab.settings import Settings
 from kirzl_lab.spawning import server_environment
@@ -85,6 +86,12 @@ class Front:
         await self.app(scope, receive, send)
 
 
+async def _again_and_again(look: Callable[[], Awaitable[float]]) -> None:
+    while True:
+        pause = await look()
+        await asyncio.sleep(pause / 10)
+
+
 async def _nowhere(_message: Any) -> None:
     """Takes what is sent."""
 
@@ -100,7 +107,11 @@ def running(template: Path, folder: Path) -> Iterator[Lab]:
         store = Store(f"sqlite+aiosqlite:///{folder / 'lab.sqlite'}")
         settings = Settings(hub_config=folder, courses=folder, data=folder, database_url="", public_url=lab.url)
         async with httpx.AsyncClient(transport=lab.hub.transport()) as client:
-            yield ServiceState(settings, PLACE, CATALOGUE, store, client, clock=lambda: lab.now)
+            state = ServiceState(settings, PLACE, CATALOGUE, store, client, clock=lambda: lab.now)
+            async with grading(state) as look:
+                loop = asyncio.create_task(_again_and_again(look))
+                yield state
+                loop.cancel()
         await store.close()
 
     app = Front(app_for(PLACE, opened), lab)

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_notebook
 
-from tests.courses.in_server.conftest import Desk
+from tests.courses.in_server.conftest import COURSE, Desk
 from tests.grading.course import cell
 from tests.service.sample import COLLEAGUE, STUDENT
 
@@ -109,7 +109,12 @@ def test_from_source_to_feedback(teacher: Desk, student: Desk, colleague: Desk) 
         desk.write("ps1/p1.ipynb", str(nbformat.writes(work)))
         desk.run("submit", "ps1")
     teacher.run("collect", "ps1")
-    teacher.run("autograde", "ps1")
+    # The gradebook of the course is the lab's, which runs what was handed in.
+    lab_has = teacher.lab.database.parent / "gradebooks" / COURSE / "gradebook.db"
+    lab_has.parent.mkdir(parents=True)
+    shutil.copyfile(teacher.course / "gradebook.db", lab_has)
+    assert "2 of 2 submissions of ps1 are graded" in teacher.run("autograde", "ps1")
+    shutil.copyfile(lab_has, teacher.course / "gradebook.db")
     teacher.run("generate_feedback", "ps1")
     teacher.run("release_feedback", "ps1")
     for desk, score in ((student, "Score: 3.0 / 3.0"), (colleague, "Score: 0.0 / 3.0")):
