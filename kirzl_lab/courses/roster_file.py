@@ -64,6 +64,8 @@ def table_in(data: bytes, score: Callable[[list[str]], int]) -> Table:
         raise Unreadable(1, Phrase("the file is empty"))
     separator = max(SEPARATORS, key=lambda mark: (score(_cells(first, mark)), first.count(mark)))
     lines = _lines(text, separator)
+    if not lines:  # separators alone
+        raise Unreadable(1, Phrase("the file is empty"))
     if len(lines) > MOST_ROWS + 1:
         raise Unreadable(
             lines[MOST_ROWS + 1].number, Phrase("the file has more than %(limit)s rows", {"limit": MOST_ROWS})

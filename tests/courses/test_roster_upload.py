@@ -1,7 +1,7 @@
 """Files of people, as spreadsheets and registries write them."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kirzl_lab.catalog.models import Institution, Role, Text
@@ -178,6 +178,8 @@ def test_whatever_the_cells_are_rows_are_good_or_there_are_none(rows: list[list[
 
 
 @given(st.binary(max_size=400))
+@example(b";")
+@example(b"\t\n,")
 def test_no_bytes_break_it(data: bytes) -> None:
     found = read_upload(data, INSTITUTIONS, Defaults("uni"))
     assert not (found.rows and found.mistakes)
