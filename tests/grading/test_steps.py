@@ -214,7 +214,13 @@ def test_what_goes_between_the_processes_is_the_same_on_both_ends() -> None:
     of = ToGrade("ml-101", "sheet1", "x-student", EARLY, "sqlite:///x", {"OverwriteCells.add_missing_cells": True})
     assert ToGrade.from_json(of.to_json()) == of
     assert of.timestamp == "2026-11-01 12:00:00.000000 UTC"
-    assert set(steps.PROBLEMS) == {"GradebookAway", "NotGradable", "ResultRefused", "SubmissionRefused"}
+    assert set(steps.PROBLEMS) == {
+        "GradeReplaced",
+        "GradebookAway",
+        "NotGradable",
+        "ResultRefused",
+        "SubmissionRefused",
+    }
     assert program.GO == "go"
 
 
