@@ -15,9 +15,9 @@ from tests.grading.course import LATE, STUDENT, Course
 
 @pytest.fixture(scope="session", autouse=True)
 def programs() -> Iterator[None]:
-    """nbgrader starts `alembic` by its name."""
+    """nbgrader starts `alembic` by its name. Last on the path: this lasts as long as the process, for other tests, too."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+        patch.setenv("PATH", os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)]))
         yield
 
 
