@@ -118,7 +118,7 @@ for path in ("/api", "/lab"):
             urllib.request.urlopen("http://127.0.0.1:9999" + path).read()
             break
         except OSError:
-            time.sleep(0.05)
+            time.sleep(0.05)  # nothing tells from outside when a server begins to listen
 print(time.perf_counter() - begun)
 lab.kill()
 lab.wait()

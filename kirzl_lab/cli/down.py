@@ -79,7 +79,7 @@ def _ask(folder: Folder, number: signal.Signals, limit_s: float) -> bool:
             asked = note.pid
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.05)
+        time.sleep(0.05)  # the end of a process that is not our child can only be looked for
     return True
 
 

@@ -141,7 +141,7 @@ def _lock_soon(descriptor: int) -> bool:
     while not _lock(descriptor, fcntl.LOCK_EX):
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.01)
+        time.sleep(0.01)  # flock waits without an end, or not at all
     return True
 
 

@@ -45,7 +45,7 @@ def report(endpoint: str, folder: Path, token: str) -> None:
                 refused = isinstance(error, urllib.error.HTTPError) and error.code < 500
                 if refused or not left:
                     raise
-                time.sleep(PAUSE_S)
+                time.sleep(PAUSE_S)  # the lab may be starting anew
     return None
 
 

@@ -17,7 +17,7 @@ ATTEMPT = "kirzl-lab/grading-attempt"
 COMPONENT = "app.kubernetes.io/component"
 GRADER_COMPONENT = "grader"
 
-WORK = "/work"
+WORK = "/task"
 FIRST_USER = 200_000
 USERS = 100_000
 """Each task runs as a user of its own: the limit on processes counts all of a user's on a node."""

@@ -116,7 +116,7 @@ def main() -> None:
 
     @asynccontextmanager
     async def never() -> AsyncIterator[ServiceState]:
-        raise NotImplementedError
+        raise AssertionError("the page is made from an application that nobody starts")
         yield
 
     place = Place(

@@ -112,7 +112,7 @@ class Helm:
             try:
                 while helm.poll() is None:
                     meanwhile()
-                    time.sleep(BETWEEN_S)
+                    time.sleep(BETWEEN_S)  # between two looks at hooks, while Helm works
             except BaseException:
                 helm.terminate()  # it notes that it was ended, so that the next install can begin
                 helm.wait()

@@ -126,7 +126,7 @@ def wait(cluster: Cluster, progress: Progress, within_s: float = WITHIN_S) -> No
         if time.monotonic() > end:
             lines = tuple(f"{part.title}: {part.doing}" for part in found if not part.ready)
             raise Stop(Exit.FELL_OVER, f"The lab is not ready after {within_s / 60:.0f} minutes. It waits for:", lines)
-        time.sleep(BETWEEN_S)
+        time.sleep(BETWEEN_S)  # between two looks at all parts, which shows how far they are
 
 
 def now(cluster: Cluster) -> list[Part]:

@@ -69,7 +69,7 @@ def until(condition: Callable[[], object], what: str, within_s: float) -> None:
     while not condition():
         if time.monotonic() > end:
             raise Stop(Exit.FELL_OVER, f"Waited {within_s:.0f} s for {what}.")
-        time.sleep(BETWEEN_S)
+        time.sleep(BETWEEN_S)  # any condition can be waited for: none of them tells by itself
 
 
 @contextmanager

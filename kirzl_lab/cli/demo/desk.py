@@ -104,7 +104,7 @@ class Desk:
         while not (model := self._model() or {}).get("ready"):
             if not model or time.monotonic() > deadline:
                 raise Stop(Exit.CANNOT, "The lecturer's server did not start: the log of the hub says why.")
-            time.sleep(LOOK_S)
+            time.sleep(LOOK_S)  # between two looks at what the hub says of the server
 
     def _model(self) -> dict[str, Any] | None:
         answer = self._lecturer.http.get(f"/hub/api/users/{self._lecturer.hub_name}")

@@ -27,6 +27,7 @@ SOURCE = ROOT / "courses" / COURSE / "source"
 LECTURER = Account("uni", "lecturer")
 DUE_IN = timedelta(days=14)
 LOOK_S = 1.0
+FEEDBACK_LIMIT_S = 600
 SAID_EVERY = 5
 """Submissions that are graded between two lines about it."""
 
@@ -193,8 +194,11 @@ def _grade(lecturer: Visitor, desk: Desk, name: str, students: list[str], tell: 
     tell(f"{name}: {len(graded)} are graded completely, {len(left)} wait for somebody")
     if some := [student for number, student in enumerate(graded) if number % 3 != 2]:
         lecturer.lab.send("POST", f"{_at(name)}/feedback", json={"students": some})
+        deadline = time.monotonic() + FEEDBACK_LIMIT_S
         while lecturer.lab.get(f"{_at(name)}/feedback")["waiting"]:
-            time.sleep(LOOK_S)
+            if time.monotonic() > deadline:
+                raise Stop(Exit.CANNOT, f"Feedback on {name} is not made: the log of the lab service says why.")
+            time.sleep(LOOK_S)  # the service tells only who asks
         tell(f"{name}: {len(some)} can read their feedback")
 
 
@@ -208,7 +212,7 @@ def _wait(lecturer: Visitor, run: int, name: str, tell: Tell) -> set[str]:
             tell(f"{name}: {over} of {found['total']} are graded")
         if found["finished_at"]:
             return {task["student"] for task in found["tasks"] if task["state"] == "done"}
-        time.sleep(LOOK_S)
+        time.sleep(LOOK_S)  # the service tells only who asks
 
 
 def _grade_by_hand(desk: Desk, name: str, notebooks: list[str], students: list[str]) -> set[str]:

@@ -18,6 +18,12 @@ from kirzl_lab.store.archives import ArchiveRefused
 
 PAUSE_S = 1.0
 """Between two looks at a run."""
+STILL_S = 1200.0
+"""How long a run may be where it is: longer than one submission may take."""
+STILL = (
+    "Nothing has been graded for {minutes:.0f} minutes. The run goes on by itself: see how far it is on the page of the "
+    "assignment, and tell the people who run the lab if it stays like this."
+)
 EVERYBODY = "*"
 """nbgrader's student id for all."""
 
@@ -37,14 +43,16 @@ def grade(
     course = environment[SPACE]
     with LabService(environment) as service:
         run = service.grade(course, assignment, None if student == EVERYBODY else [student])
-        over = -1
+        over, moved = -1, time.monotonic()
         while True:
             if run["over"] != over:
-                over = run["over"]
+                over, moved = run["over"], time.monotonic()
                 say(f"{over} of {run['total']} submissions of {assignment} are graded")
             if run["finished_at"]:
                 break
-            time.sleep(PAUSE_S)
+            if time.monotonic() - moved > STILL_S:
+                raise ServiceError(STILL.format(minutes=STILL_S / 60))
+            time.sleep(PAUSE_S)  # the service tells only who asks
             run = service.run(course, run["id"])
         CourseFolder(course_folder(environment), course, service, log).follow()
     return list(run["tasks"])
