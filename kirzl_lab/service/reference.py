@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from kirzl_lab.problems import Problem
-from kirzl_lab.service.access import ACCESS, Who
+from kirzl_lab.service.access_table import ACCESS, Who
 
 PAGE = "docs/reference/lab-service.md"
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from fastapi.routing import iter_route_contexts
 
-from kirzl_lab.service.access import ACCESS, IN_A_COURSE, Who, admit
+from kirzl_lab.service.access import admit
+from kirzl_lab.service.access_table import ACCESS, IN_A_COURSE, Who
 from kirzl_lab.service.app import app_for
 from kirzl_lab.service.reference import PAGE, Row, markdown, problems, rows
 from tests.service.conftest import METRICS_TOKEN, PLACE, Service

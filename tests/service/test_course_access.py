@@ -8,7 +8,7 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from kirzl_lab.service.access import ACCESS, IN_A_COURSE, Who
+from kirzl_lab.service.access_table import ACCESS, IN_A_COURSE, Who
 from kirzl_lab.service.reference import Row, rows
 from kirzl_lab.store.course_tables import Assignment, BlobRow, GradingRun, GradingTask, Submission
 from kirzl_lab.store.tables import AuditEntry

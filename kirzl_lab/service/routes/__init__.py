@@ -1,4 +1,4 @@
-"""The routes of the lab service, by what they are about. Who may use each is in `kirzl_lab.service.access`."""
+"""The routes of the lab service, by what they are about. Who may use each is in `kirzl_lab.service.access_table`."""
 
 from typing import Any
 
