@@ -10,7 +10,7 @@ from kubernetes_asyncio.client import ApiException, BatchV1Api, CoreV1Api
 from kirzl_lab.grading import jobs, runs
 from kirzl_lab.grading.jobs import Ended, GraderSite, Tokens
 from kirzl_lab.grading.outcomes import Reason
-from kirzl_lab.grading.runs import State, Task
+from kirzl_lab.grading.tasks import State, Task, hash_of
 from kirzl_lab.grading.tools import Tools
 
 LOG = logging.getLogger(__name__)
@@ -68,8 +68,8 @@ class InCluster:
                 State.PREPARED,
                 State.EXECUTING,
                 self._tools.clock(),
-                fetch_hash=runs.hash_of(tokens.fetch),
-                report_hash=runs.hash_of(tokens.report),
+                fetch_hash=hash_of(tokens.fetch),
+                report_hash=hash_of(tokens.report),
             )
         if not moved:
             return

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kirzl_lab.grading.outcomes import EXIT_STATUS, MIB, Limits, Reason
-from kirzl_lab.grading.runs import Task
+from kirzl_lab.grading.tasks import Task
 
 TASK = "kirzl-lab/grading-task"
 ATTEMPT = "kirzl-lab/grading-attempt"

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from kirzl_lab.grading import laptop, runs
 from kirzl_lab.grading.outcomes import Limits
-from kirzl_lab.grading.runs import State, Task
+from kirzl_lab.grading.tasks import State, Task
 from kirzl_lab.grading.tools import PASSING, Tools
 
 LOG = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kirzl_lab.grading.runs import State
+from kirzl_lab.grading.tasks import State
 from kirzl_lab.problems import NothingToRelease
 from kirzl_lab.store import audit
 from kirzl_lab.store.course_tables import Assignment, GradingTask, Submission

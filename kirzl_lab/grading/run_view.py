@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kirzl_lab.grading.runs import State
+from kirzl_lab.grading.tasks import State
 from kirzl_lab.problems import UnknownRun
 from kirzl_lab.store.course_tables import GradingRun, GradingTask, Submission
 from kirzl_lab.store.pages import Page

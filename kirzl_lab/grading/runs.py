@@ -7,68 +7,19 @@ every step is one conditional change of one row, and what a step brings is taken
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from kirzl_lab.catalog.models import CourseFile
+from kirzl_lab.grading.tasks import OPEN, OVER, State, Task, about_tasks, hash_of, tasks_in
 from kirzl_lab.problems import NothingToGrade, RunOver, UnknownRun
 from kirzl_lab.store.course_tables import Assignment, GradingRun, GradingTask, Submission
-from kirzl_lab.store.tables import Person, Space
+from kirzl_lab.store.tables import Person
 
 LOG_LIMIT = 20_000
 """Characters of a task's log that are kept: its end."""
-
-
-class State(StrEnum):
-    """How far a task is."""
-
-    QUEUED = "queued"
-    PREPARED = "prepared"
-    """Its files wait for somebody to run them."""
-    EXECUTING = "executing"
-    EXECUTED = "executed"
-    """What ran came back and is to be finished."""
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-OVER = frozenset({State.DONE, State.FAILED, State.CANCELLED})
-OPEN = frozenset(State) - OVER
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A task and what it is about: everything that the three steps need to know."""
-
-    id: int
-    run_id: int
-    attempt: int
-    state: State
-    course: str
-    assignment: str
-    student: str
-    """Hub name: nbgrader's student id."""
-    submission_id: int
-    submitted_at: datetime
-    submission_sha256: str
-    source_sha256: str | None
-    """What the assignment is made from: its files are put back before it is run, its notebooks are not read."""
-    late_penalty: str
-    """nbgrader's penalty method."""
-    prepared_sha256: str | None
-    executed_sha256: str | None
-    graded_sha256: str | None
-    cancelled: bool
-    changed_at: datetime
-    reason: str | None
-    log: str
-    result: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,39 +168,6 @@ async def again(session: AsyncSession, task: Task, now: datetime) -> bool:
     return changed.first() is not None
 
 
-async def open_tasks(session: AsyncSession, states: Collection[State] = OPEN) -> list[Task]:
-    """Tasks in these states, the oldest first."""
-    return await _tasks(session, _about_tasks().where(GradingTask.state.in_(states)))
-
-
-async def tasks_of(session: AsyncSession, run_id: int) -> list[Task]:
-    """The tasks of a run, by student."""
-    return await _tasks(
-        session, _about_tasks().where(GradingTask.run_id == run_id).order_by(None).order_by(Person.hub_name)
-    )
-
-
-async def is_newest(session: AsyncSession, task: Task) -> bool:
-    """Whether the attempt is still wanted, and none of a later submission of the same person has been finished."""
-    person = select(Submission.person_id).where(Submission.id == task.submission_id).scalar_subquery()
-    about = select(Submission.assignment_id).where(Submission.id == task.submission_id).scalar_subquery()
-    mine = select(GradingTask.id).where(
-        GradingTask.id == task.id, GradingTask.attempt == task.attempt, GradingTask.state == State.EXECUTED
-    )
-    later = (
-        select(GradingTask.id)
-        .join(Submission, Submission.id == GradingTask.submission_id)
-        .where(
-            Submission.assignment_id == about,
-            Submission.person_id == person,
-            Submission.submitted_at > task.submitted_at,
-            GradingTask.state == State.DONE,
-        )
-    )
-    found = (await session.execute(select(mine.exists(), later.exists()))).one()
-    return bool(found[0] and not found[1])
-
-
 async def take_fetch(session: AsyncSession, token: str) -> Task | None:
     """The task whose present attempt fetches its files with that token, which is used up by this."""
     return await _take(session, GradingTask.fetch_hash, token)
@@ -260,35 +178,12 @@ async def take_report(session: AsyncSession, token: str) -> Task | None:
     return await _take(session, GradingTask.report_hash, token)
 
 
-async def task_reporting(session: AsyncSession, token: str) -> Task | None:
-    """The task whose present attempt may report with that token, which is not used up by this."""
-    wanted = _about_tasks().where(GradingTask.report_hash == hash_of(token), GradingTask.state == State.EXECUTING)
-    return next(iter(await _tasks(session, wanted)), None)
-
-
 async def _take(session: AsyncSession, column: InstrumentedAttribute[str | None], token: str) -> Task | None:
     used = update(GradingTask).where(column == hash_of(token), GradingTask.state == State.EXECUTING)
     taken = (await session.execute(used.values({column: None}).returning(GradingTask.id))).scalar_one_or_none()
     if taken is None:
         return None
-    return (await _tasks(session, _about_tasks().where(GradingTask.id == taken)))[0]
-
-
-def hash_of(token: str) -> str:
-    """What the lab remembers of a task's token."""
-    return sha256(token.encode()).hexdigest()
-
-
-async def newest_graded(session: AsyncSession, space_id: int) -> list[Task]:
-    """Of each submission of a course that was graded, the task that did it last."""
-    newest = (
-        select(func.max(GradingTask.id))
-        .join(Submission, Submission.id == GradingTask.submission_id)
-        .join(Assignment, Assignment.id == Submission.assignment_id)
-        .where(Assignment.space_id == space_id, GradingTask.state == State.DONE)
-        .group_by(GradingTask.submission_id)
-    )
-    return await _tasks(session, _about_tasks().where(GradingTask.id.in_(newest)))
+    return (await tasks_in(session, about_tasks().where(GradingTask.id == taken)))[0]
 
 
 async def runs_of(session: AsyncSession, assignment_id: int, limit: int = 20) -> list[Run]:
@@ -344,48 +239,6 @@ async def _runs(session: AsyncSession, ids: Select[int]) -> list[Run]:
             states=counts.get(run.id, {}),
         )
         for run, name, hub_name, display_name in await session.execute(about)
-    ]
-
-
-def _about_tasks() -> Select[GradingTask, Submission, Assignment, Space, str, datetime | None]:
-    return (
-        select(GradingTask, Submission, Assignment, Space, Person.hub_name, GradingRun.cancelled_at)
-        .join(GradingRun, GradingRun.id == GradingTask.run_id)
-        .join(Submission, Submission.id == GradingTask.submission_id)
-        .join(Assignment, Assignment.id == Submission.assignment_id)
-        .join(Space, Space.id == Assignment.space_id)
-        .join(Person, Person.id == Submission.person_id)
-        .order_by(GradingTask.id)
-    )
-
-
-async def _tasks(
-    session: AsyncSession, query: Select[GradingTask, Submission, Assignment, Space, str, datetime | None]
-) -> list[Task]:
-    return [
-        Task(
-            id=task.id,
-            run_id=task.run_id,
-            attempt=task.attempt,
-            state=State(task.state),
-            course=space.name,
-            assignment=assignment.name,
-            student=student,
-            submission_id=submission.id,
-            submitted_at=submission.submitted_at,
-            submission_sha256=submission.sha256,
-            source_sha256=assignment.source_sha256,
-            late_penalty=CourseFile.model_validate(space.spec).late_penalty,
-            prepared_sha256=task.prepared_sha256,
-            executed_sha256=task.executed_sha256,
-            graded_sha256=task.graded_sha256,
-            cancelled=cancelled_at is not None,
-            changed_at=task.changed_at,
-            reason=task.reason,
-            log=task.log,
-            result=task.result,
-        )
-        for task, submission, assignment, space, student, cancelled_at in await session.execute(query)
     ]
 
 

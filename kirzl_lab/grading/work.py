@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from kirzl_lab.grading import runs, steps
 from kirzl_lab.grading.feedback_work import FeedbackWork
 from kirzl_lab.grading.records import ToGrade
-from kirzl_lab.grading.runs import State, Task
+from kirzl_lab.grading.tasks import State, Task, is_newest, open_tasks
 from kirzl_lab.grading.tools import PASSING, Tools
 from kirzl_lab.problems import GradingOvertaken, Problem
 
@@ -49,7 +49,7 @@ class Work:
     async def look(self) -> bool:
         """See to every open task and to feedback; whether there is anything to do. Waits for nothing of it."""
         async with self._tools.store.reading() as session:
-            tasks = await runs.open_tasks(session)
+            tasks = await open_tasks(session)
         for task in tasks:
             key = (task.id, task.attempt)
             if task.state in (State.QUEUED, State.EXECUTED) and key not in self._busy:
@@ -103,7 +103,7 @@ class Work:
 
         async def still_wanted() -> bool:
             async with self._tools.store.reading() as session:
-                return await runs.is_newest(session, task)
+                return await is_newest(session, task)
 
         score, log = await steps.finish(
             await self._to_grade(task), prepared, executed, graded, still_wanted=still_wanted

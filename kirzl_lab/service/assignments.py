@@ -16,7 +16,8 @@ from kirzl_lab.courses.handed_in import Counted
 from kirzl_lab.courses.progress import Stage, Standing, Tasked
 from kirzl_lab.grading import releases, runs
 from kirzl_lab.grading.run_view import last_states
-from kirzl_lab.grading.runs import OPEN, Run, State
+from kirzl_lab.grading.runs import Run
+from kirzl_lab.grading.tasks import OPEN, State
 from kirzl_lab.problems import UnknownAssignment
 from kirzl_lab.service.access import course_place_of, viewer_of
 from kirzl_lab.service.assignment_models import AssignmentAsked

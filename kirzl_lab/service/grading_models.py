@@ -6,7 +6,8 @@ from typing import Annotated
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from kirzl_lab.grading.runs import Run, State, Task
+from kirzl_lab.grading.runs import Run
+from kirzl_lab.grading.tasks import State, Task
 from kirzl_lab.service.models import Answer, Word
 
 RunNumber = Annotated[int, Path(description="The run's id.", ge=1, le=2**31 - 1)]

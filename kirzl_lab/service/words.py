@@ -14,7 +14,7 @@ from markupsafe import Markup
 from kirzl_lab.catalog.models import Kind, Role
 from kirzl_lab.courses.gradebook_table import State
 from kirzl_lab.courses.progress import OwnStage, Stage
-from kirzl_lab.grading import runs
+from kirzl_lab.grading import tasks
 from kirzl_lab.grading.words import WHY
 from kirzl_lab.look.i18n import Words
 from kirzl_lab.service.pages import with_query
@@ -60,13 +60,13 @@ OWN_STAGES = {
 }
 
 RUN_STATES = {
-    runs.State.QUEUED: "waiting",
-    runs.State.PREPARED: "ready to run",
-    runs.State.EXECUTING: "running",
-    runs.State.EXECUTED: "being finished",
-    runs.State.DONE: "graded",
-    runs.State.FAILED: "failed",
-    runs.State.CANCELLED: "stopped",
+    tasks.State.QUEUED: "waiting",
+    tasks.State.PREPARED: "ready to run",
+    tasks.State.EXECUTING: "running",
+    tasks.State.EXECUTED: "being finished",
+    tasks.State.DONE: "graded",
+    tasks.State.FAILED: "failed",
+    tasks.State.CANCELLED: "stopped",
 }
 """How far the grading of a submission is."""
 

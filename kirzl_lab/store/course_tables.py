@@ -99,7 +99,7 @@ class GradingTask(Base):
     run_id: Mapped[int] = mapped_column(ForeignKey("grading_runs.id"))
     submission_id: Mapped[int] = mapped_column(ForeignKey("submissions.id"), index=True)
     state: Mapped[str] = mapped_column(Line(20), index=True)
-    """See `kirzl_lab.grading.runs.State`."""
+    """See `kirzl_lab.grading.tasks.State`."""
     attempt: Mapped[int] = mapped_column(default=1)
     """Counted from 1; what an older attempt reports is refused."""
     fetch_hash: Mapped[str | None] = mapped_column(Line(64), unique=True)
@@ -112,7 +112,7 @@ class GradingTask(Base):
     graded_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
     """nbgrader's `autograded` folder, as finish left it: with scores in it, and with the hidden tests. For staff alone."""
     reason: Mapped[str | None] = mapped_column(Line(40))
-    """Why it failed, one of `kirzl_lab.grading.runs.Reason`."""
+    """Why it failed, one of `kirzl_lab.grading.outcomes.Reason`."""
     log: Mapped[str] = mapped_column(Line(), default="")
     """The end of what the three steps wrote, for the people who run the course."""
     changed_at: Mapped[datetime]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kirzl_lab.grading import jobs
 from kirzl_lab.grading.jobs import Ended, GraderSite, Tokens
 from kirzl_lab.grading.outcomes import EXIT_STATUS, MIB, Limits, Reason
-from kirzl_lab.grading.runs import State, Task
+from kirzl_lab.grading.tasks import State, Task
 
 GOLDEN = Path(__file__).with_name("golden-job.json")
 SITE = GraderSite(

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from kirzl_lab.grading import releases, run_view
-from kirzl_lab.grading.runs import State
+from kirzl_lab.grading.tasks import State
 from kirzl_lab.problems import NothingToRelease, UnknownRun
 from kirzl_lab.store.course_tables import Assignment, BlobRow, GradingRun, GradingTask, Submission
 from kirzl_lab.store.database import Store

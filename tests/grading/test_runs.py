@@ -8,7 +8,18 @@ import pytest
 from sqlalchemy import select
 
 from kirzl_lab.grading import runs
-from kirzl_lab.grading.runs import OPEN, OVER, State, Task
+from kirzl_lab.grading.tasks import (
+    OPEN,
+    OVER,
+    State,
+    Task,
+    hash_of,
+    is_newest,
+    newest_graded,
+    open_tasks,
+    task_reporting,
+    tasks_of,
+)
 from kirzl_lab.problems import NothingToGrade, RunOver, UnknownRun
 from kirzl_lab.store.course_tables import Assignment, BlobRow, Submission
 from kirzl_lab.store.database import Store
@@ -45,7 +56,7 @@ class Class:
 
     async def tasks(self, run: int) -> list[Task]:
         async with self.store.reading() as session:
-            return await runs.tasks_of(session, run)
+            return await tasks_of(session, run)
 
     async def move(self, task: Task, frm: State, to: State, **values: object) -> bool:
         async with self.store.writing() as session:
@@ -129,7 +140,7 @@ async def test_what_an_older_attempt_brings_is_not_taken(course: Class) -> None:
 async def test_tokens_work_once_and_for_their_own_task_alone(course: Class) -> None:
     for task in await course.tasks(await course.begin()):
         token = f"token-{task.student}"
-        hashes = {"fetch_hash": runs.hash_of(token), "report_hash": runs.hash_of(f"{token}-report")}
+        hashes = {"fetch_hash": hash_of(token), "report_hash": hash_of(f"{token}-report")}
         assert await course.move(task, State.QUEUED, State.EXECUTING, **hashes)
     async with course.store.writing() as session:
         taken = await runs.take_fetch(session, "token-student1")
@@ -138,16 +149,16 @@ async def test_tokens_work_once_and_for_their_own_task_alone(course: Class) -> N
         assert await runs.take_fetch(session, "token-student1") is None
         assert await runs.take_report(session, "token-student1") is None, "it is for fetching"
         assert await runs.take_fetch(session, "made-up") is None
-        reporting = await runs.task_reporting(session, "token-student2-report")
+        reporting = await task_reporting(session, "token-student2-report")
         assert reporting is not None
         assert reporting.student == "student2"
         assert await runs.take_report(session, "token-student2-report") == reporting
-        assert await runs.task_reporting(session, "token-student2-report") is None
+        assert await task_reporting(session, "token-student2-report") is None
 
 
 async def test_a_token_ends_with_its_attempt(course: Class) -> None:
     (task,) = await course.tasks(run := await course.begin(["student1"]))
-    hashes = {"fetch_hash": runs.hash_of("token"), "report_hash": runs.hash_of("report")}
+    hashes = {"fetch_hash": hash_of("token"), "report_hash": hash_of("report")}
     assert await course.move(task, State.QUEUED, State.EXECUTING, **hashes)
     async with course.store.writing() as session:
         await runs.cancel(session, run, NOW)
@@ -160,8 +171,8 @@ async def test_what_was_handed_in_later_is_not_overtaken_by_what_was_handed_in_b
     older, newer = (await course.tasks(await course.begin(["student1"])))[0], None
     assert await course.move(older, State.QUEUED, State.EXECUTED)
     async with course.store.reading() as session:
-        assert await runs.is_newest(session, older)
-        assert not await runs.is_newest(session, Task(**{**_fields(older), "attempt": 7}))
+        assert await is_newest(session, older)
+        assert not await is_newest(session, Task(**{**_fields(older), "attempt": 7}))
     async with course.store.writing() as session:
         before = await session.get_one(Submission, course.first[-1])
         session.add(
@@ -179,8 +190,8 @@ async def test_what_was_handed_in_later_is_not_overtaken_by_what_was_handed_in_b
     (newer,) = await course.tasks(await course.begin(["student1"]))
     assert await course.move(newer, State.QUEUED, State.DONE, graded_sha256=SHA)
     async with course.store.reading() as session:
-        assert not await runs.is_newest(session, older)
-        assert [task.id for task in await runs.newest_graded(session, course.space_id)] == [newer.id]
+        assert not await is_newest(session, older)
+        assert [task.id for task in await newest_graded(session, course.space_id)] == [newer.id]
 
 
 def _fields(task: Task) -> dict[str, object]:
@@ -212,7 +223,7 @@ async def test_runs_of_other_courses_are_none(course: Class) -> None:
     number = await course.begin()
     async with course.store.reading() as session:
         assert [run.id for run in await runs.runs_of(session, course.assignment_id)] == [number]
-        assert {task.state for task in await runs.open_tasks(session)} <= OPEN
+        assert {task.state for task in await open_tasks(session)} <= OPEN
         with pytest.raises(UnknownRun):
             await runs.run_called(session, course.space_id + 1, number)
         assert (await session.scalars(select(BlobRow.sha256))).all() == [SHA]

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kirzl_lab.catalog.models import Role
-from kirzl_lab.grading.runs import State
+from kirzl_lab.grading.tasks import State
 from kirzl_lab.service.state import ServiceState
 from kirzl_lab.store.course_tables import Assignment, BlobRow, GradingRun, GradingTask, Submission
 from kirzl_lab.store.tables import Membership, Person, RosterEntry, Space

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine, func, insert, select
 
 from kirzl_lab.grading import releases
-from kirzl_lab.grading.runs import State
+from kirzl_lab.grading.tasks import State
 from kirzl_lab.store.course_tables import Assignment, BlobRow, GradingRun, GradingTask, Submission
 from kirzl_lab.store.tables import AuditEntry, Person, Space
 from tests.courses.books import fill_large

@@ -14,8 +14,7 @@ import nbformat
 import pytest
 from nbgrader.api import Gradebook
 
-from kirzl_lab.grading import runs
-from kirzl_lab.grading.runs import State
+from kirzl_lab.grading.tasks import State, open_tasks
 from kirzl_lab.service.grading import grading
 from kirzl_lab.store.archives import pack
 from tests.grading.conftest import programs, template
@@ -173,5 +172,5 @@ async def test_a_run_is_cancelled_and_tried_again(released: Service, course: Cou
         assert (await teacher.post(f"{API}/runs/{run}/retry")).json()["slug"] == "run-over"
         assert (await teacher.get(f"{API}/runs/{run + 1}")).json()["slug"] == "unknown-run"
     async with released.state.reading() as session:
-        (task,) = await runs.open_tasks(session)
+        (task,) = await open_tasks(session)
     assert (task.state, task.attempt) == (State.QUEUED, 2)

@@ -5,6 +5,7 @@ from fastapi.responses import Response
 
 from kirzl_lab.courses.exchange import assignment_called
 from kirzl_lab.grading import runs
+from kirzl_lab.grading.tasks import newest_graded, tasks_of
 from kirzl_lab.problems import NotGraded, RunOver, UnknownAssignment
 from kirzl_lab.service.access import course_place_of, submission_of, viewer_of
 from kirzl_lab.service.downloads import GIVES, archive
@@ -76,7 +77,7 @@ async def api_run(request: Request, course: CourseName, run: RunNumber) -> RunWi
     """The run and each of its tasks, with the end of its log."""
     async with state_of(request).reading() as session:
         found = await runs.run_called(session, course_place_of(request).space.id, run)
-        tasks = await runs.tasks_of(session, run)
+        tasks = await tasks_of(session, run)
     return RunWithTasks(**RunAnswer.of(found).model_dump(), tasks=[TaskAnswer.of(task) for task in tasks])
 
 
@@ -115,7 +116,7 @@ async def retry(request: Request, run: int) -> runs.Run:
 async def api_graded(request: Request, course: CourseName) -> GradedListAnswer:
     """The newest graded folder of each submission: with it a course server brings its `autograded` up to date."""
     async with state_of(request).reading() as session:
-        tasks = await runs.newest_graded(session, course_place_of(request).space.id)
+        tasks = await newest_graded(session, course_place_of(request).space.id)
     return GradedListAnswer(
         graded=[
             GradedAnswer(
@@ -141,7 +142,7 @@ async def api_graded_files(request: Request, course: CourseName, submission: Sub
     """nbgrader's `autograded` folder of the submission, hidden tests included. 404 before it was graded."""
     about = submission_of(request)
     async with state_of(request).reading() as session:
-        tasks = await runs.newest_graded(session, course_place_of(request).space.id)
+        tasks = await newest_graded(session, course_place_of(request).space.id)
     for task in tasks:
         if task.submission_id == about.id and task.graded_sha256:
             return await archive(request, task.graded_sha256, f"{task.assignment}-{task.student}")

@@ -7,7 +7,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from kirzl_lab.catalog.models import Text
 from kirzl_lab.grading import run_view, runs
-from kirzl_lab.grading.runs import State
+from kirzl_lab.grading.tasks import State
 from kirzl_lab.service.access import course_place_of
 from kirzl_lab.service.assignment_models import RunTasksAsked
 from kirzl_lab.service.exchange_models import CourseName

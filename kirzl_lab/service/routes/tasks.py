@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from kirzl_lab.grading import runs
-from kirzl_lab.grading.runs import State, Task
+from kirzl_lab.grading.tasks import State, Task, task_reporting
 from kirzl_lab.problems import UnknownTask
 from kirzl_lab.service.access import task_token_of
 from kirzl_lab.service.downloads import GIVES, archive
@@ -36,7 +36,7 @@ async def api_result(request: Request) -> None:
     state = state_of(request)
     token = task_token_of(request)
     async with state.reading() as session:
-        task = await runs.task_reporting(session, token)
+        task = await task_reporting(session, token)
     if task is None:
         raise UnknownTask()
     async with receive_for_task(request, LIMITS, task.id) as received, state.writing() as session:

@@ -12,7 +12,7 @@ from nbgrader.api import Gradebook
 from kirzl_lab.courses.gradebook import GradebookFiles
 from kirzl_lab.courses.in_server.configuration import GRADEBOOK
 from kirzl_lab.courses.in_server.sync import follow
-from kirzl_lab.grading.runs import State
+from kirzl_lab.grading.tasks import State
 from tests.courses.in_server.conftest import Desk, Lab, notebook
 from tests.courses.in_server.test_feedback import give
 from tests.service.sample import ASSISTANT, COLLEAGUE, INSTRUCTOR, STUDENT
