@@ -29,12 +29,17 @@ TEXTS = (
     "idle_hours",
     "max_submission_mib",
     "max_submission_files",
+    "late_penalty",
 )
 NUMBERS = ("storage_gib", "idle_hours", "max_submission_mib", "max_submission_files")
 REACHES = {
     NetworkReach.NONE: Phrase("Nothing but the lab"),
     NetworkReach.PACKAGE_MIRRORS: Phrase("The lab's package mirrors"),
     NetworkReach.INTERNET: Phrase("The internet"),
+}
+PENALTIES = {
+    "none": Phrase("Nothing"),
+    "zero": Phrase("All of its points"),
 }
 LONGEST = 2000
 WRONG = {

@@ -12,7 +12,7 @@ from kirzl_lab.courses.roster_lines import roster_counts
 from kirzl_lab.problems import CourseNameRefused, CourseNameTaken, CourseRefused, NotArchived, Problem
 from kirzl_lab.service.access import course_place_of, is_lecturer, viewer_of
 from kirzl_lab.service.assignments import lines_of
-from kirzl_lab.service.course_form import REACHES, CopyForm, CourseForm
+from kirzl_lab.service.course_form import PENALTIES, REACHES, CopyForm, CourseForm
 from kirzl_lab.service.course_server import formgrader
 from kirzl_lab.service.exchange_models import CourseName
 from kirzl_lab.service.pages import page, with_query, words_of
@@ -239,6 +239,7 @@ def _form(
         space=space,
         sizes=state_of(request).catalogue.sizes,
         reaches=REACHES,
+        penalties=PENALTIES,
         phrase=lambda each: each.text(words_of(request).gettext),
     )
 
