@@ -1,7 +1,7 @@
 """The end of deleted courses, once nobody can restore them any more.
 
-What goes: the roster and its bindings, assignments, submissions, feedback and grading; the files follow when nothing
-needs them any more (`store.blob_rows`). What stays: the space's row, so that its name is never given away again (homes
+What goes: the roster and its bindings, assignments, submissions, feedback and grading, after the gradebook
+(`Gradebooks.remove`); the files follow when nothing needs them any more (`store.blob_rows`). What stays: the space's row, so that its name is never given away again (homes
 and volumes are named after it), what its servers' names meant, and the audit.
 """
 
@@ -30,11 +30,9 @@ async def due_to_erase(session: AsyncSession, now: datetime) -> list[str]:
 
 async def erase(session: AsyncSession, name: str, now: datetime) -> None:
     """Erase the course, unless somebody has restored it meanwhile."""
-    if name not in await due_to_erase(session, now):
-        return
     query = select(Space).where(Space.name == name).with_for_update(key_share=True)
     space = (await session.scalars(query)).one()
-    if space.delete_after is None or space.delete_after > now:
+    if space.archived_at is None or space.delete_after is None or space.delete_after > now:
         return
     assignments = select(Assignment.id).where(Assignment.space_id == space.id)
     runs = select(GradingRun.id).where(GradingRun.assignment_id.in_(assignments))

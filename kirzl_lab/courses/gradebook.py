@@ -5,6 +5,7 @@ PostgreSQL (`kirzl_lab.courses.gradebook_roles`). Everything here blocks: call i
 """
 
 import fcntl
+import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -35,6 +36,9 @@ class Gradebooks(Protocol):
 
     def reconcile_logins(self, course: str, staff: Collection[str]) -> list[str]:
         """End the logins of everybody but `staff` (hub names), with their sessions; returns the logins that are gone."""
+
+    def remove(self, course: str) -> None:
+        """Remove the gradebook of an erased course, with everybody's login to it. Nothing happens when there is none."""
 
     def reading(self, course: str) -> AbstractContextManager[Connection]:
         """A connection that sees one moment of the gradebook and changes nothing; the gradebook is made if there is none."""
@@ -83,6 +87,11 @@ class GradebookFiles:
     def reconcile_logins(self, course: str, staff: Collection[str]) -> list[str]:
         """There are no logins to a file."""
         return []
+
+    def remove(self, course: str) -> None:
+        """Remove the folder of the file."""
+        self._prepared.discard(course)
+        shutil.rmtree(self.file(course).parent, ignore_errors=True)
 
     @contextmanager
     def reading(self, course: str) -> Iterator[Connection]:

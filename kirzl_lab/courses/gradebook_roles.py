@@ -23,6 +23,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from kirzl_lab.catalog.models import is_space_name
 from kirzl_lab.courses.gradebook_tables import bring_up_to_date, is_up_to_date
+from kirzl_lab.store.locks import Lock
 
 ADVISORY_LOCK = 5_127_460_932
 """An arbitrary number that stands for "somebody changes roles of gradebooks" among PostgreSQL's advisory locks."""
@@ -126,6 +127,19 @@ class GradebookSchemas:
             self._drop(login)
         return gone
 
+    def remove(self, course: str) -> None:
+        """Drop schema and role of the course, with everybody's login to it."""
+        self._prepared.discard(course)
+        self.reconcile_logins(course, ())
+        role = course_role(self._database, course)
+        with self._changing() as connection:
+            raw = _Raw(connection)
+            if raw.roles(role):
+                raw.run("GRANT {} TO CURRENT_USER", role)
+                raw.run("DROP SCHEMA IF EXISTS {} CASCADE", role)
+                raw.run("DROP OWNED BY {}", role)
+                raw.run("DROP ROLE {}", role)
+
     def _drop(self, login: str) -> None:
         """First no new session can begin, and that is committed; then those that are open end; then the login goes."""
         with self._changing() as connection:
@@ -161,7 +175,7 @@ class GradebookSchemas:
     @contextmanager
     def _changing(self) -> Iterator[Connection]:
         with self._engine.begin() as connection:
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({Lock.GRADEBOOK_ROLES})")
             yield connection
 
 

@@ -64,6 +64,8 @@ async def erase_deleted_courses(state: ServiceState) -> list[str]:
     async with state.reading() as session:
         due = await due_to_erase(session, state.clock())
     for name in due:
+        # First what the rows lead to: a course without rows is not looked at again.
+        await asyncio.to_thread(state.gradebooks.remove, name)
         async with state.writing() as session:
             await erase(session, name, state.clock())
         log.info("Erased the course %s, which was deleted", name)

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from kirzl_lab.store.blobs import Blob, Blobs, Draft
 from kirzl_lab.store.course_tables import BlobRow
 from kirzl_lab.store.database import Store
+from kirzl_lab.store.locks import Lock
 from kirzl_lab.store.tables import Base
 
 LEFT_ALONE = timedelta(hours=1)
@@ -42,14 +43,22 @@ async def remove_unneeded(store: Store, blobs: Blobs, now: datetime) -> int:
         await _lock(session, "pg_advisory_xact_lock")
         await session.execute(delete(BlobRow).where(BlobRow.created_at < before, ~or_(*_uses())))
     async for batch in blobs.old(before):
+        async with store.reading() as session:
+            candidates = await _without_row(session, batch)
+        if not candidates:  # as nearly always: nobody who hands in has to wait
+            continue
         async with store.writing() as session:
             await _lock(session, "pg_advisory_xact_lock")
-            needed = set(await session.scalars(select(BlobRow.sha256).where(BlobRow.sha256.in_(batch))))
-            unneeded = [sha256 for sha256 in batch if sha256 not in needed]
+            unneeded = await _without_row(session, candidates)
             await blobs.remove(unneeded)
             removed += len(unneeded)
     await blobs.remove_drafts(before)
     return removed
+
+
+async def _without_row(session: AsyncSession, batch: list[str]) -> list[str]:
+    needed = set(await session.scalars(select(BlobRow.sha256).where(BlobRow.sha256.in_(batch))))
+    return [sha256 for sha256 in batch if sha256 not in needed]
 
 
 def _uses() -> list[Exists]:
@@ -65,4 +74,4 @@ def _uses() -> list[Exists]:
 async def _lock(session: AsyncSession, function: str) -> None:
     """Until the transaction ends. On SQLite a session that writes is alone already."""
     if session.get_bind().dialect.name == "postgresql":
-        await session.execute(text(f"SELECT {function}({ADVISORY_LOCK})"))
+        await session.execute(text(f"SELECT {function}({Lock.BLOBS})"))

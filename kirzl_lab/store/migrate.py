@@ -20,6 +20,7 @@ from sqlalchemy import URL, Connection, create_engine, event, make_url
 from sqlalchemy.pool import NullPool
 
 from kirzl_lab.problems import NewerDatabase
+from kirzl_lab.store.locks import Lock
 
 FOLDER = Path(__file__).parent / "migrations"
 ADVISORY_LOCK = 5_127_460_931
@@ -87,7 +88,7 @@ def _own_transaction(url: str) -> Iterator[Connection]:
         return
     engine = create_engine(address, poolclass=NullPool)
     with engine.begin() as connection:
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({Lock.MIGRATION})")
         yield connection
 
 

@@ -302,3 +302,17 @@ def test_a_restore_begins_without_gradebooks(schemas: GradebookSchemas, postgres
         superuser.execute(DROP_GRADEBOOKS)
         left = superuser.execute("SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_'").fetchall()
     assert sorted(name for (name,) in left) == ["information_schema", "public"]
+
+
+def test_an_erased_course_leaves_no_gradebook(any_gradebooks: Gradebooks) -> None:
+    for course in ("ml-101", "ml-101-old"):
+        any_gradebooks.prepare(course)
+        any_gradebooks.staff_url(course, "staff1")
+    any_gradebooks.remove("ml-101")
+    any_gradebooks.remove("ml-101")
+    assert any_gradebooks.reconcile_logins("ml-101", ()) == []
+    with any_gradebooks.reading("ml-101-old") as connection:
+        assert connection.execute(text("SELECT count(*) FROM course")).scalar() == 1
+    any_gradebooks.prepare("ml-101")
+    with any_gradebooks.reading("ml-101") as connection:
+        assert connection.execute(text("SELECT count(*) FROM student")).scalar() == 0
