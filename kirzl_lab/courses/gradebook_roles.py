@@ -2,10 +2,12 @@
 
 They stand beside the lab's own tables, in one database, so that one backup holds both. What keeps them apart:
 
-- a course's schema and everything in it belongs to the course's role, and nobody else has a right to it;
+- a course's schema and everything in it belongs to an owner of its own, as whom only the lab makes and migrates it;
+- the course's role may read and write rows there and define nothing: the lab itself works in these tables, and a trigger
+  or a view of somebody else's would run with the lab's rights;
 - nobody but the lab's own login has a right to the lab's tables;
 - a person's login has the rights of one course's role and none of its own; the role's rights are what it works with
-  (`SET role`), so that everything it makes belongs to the course;
+  (`SET role`);
 - logins of people have a limit of connections and cannot make temporary tables, so they cannot fill the server.
 
 Roles belong to the whole PostgreSQL server, schemas to one database: names carry a mark of the database. The lab makes
@@ -42,6 +44,11 @@ def course_role(database: str, course: str) -> str:
     return f"kirzl_{_mark(database, 8)}_{course}"
 
 
+def owner_role(database: str, course: str) -> str:
+    """The name of the role that owns the schema of `course` and all that is in it; at most 45 characters."""
+    return f"{course_role(database, course)}_owner"
+
+
 def login_role(database: str, course: str, hub_name: str) -> str:
     """The name of a person's login to the gradebook of `course`; at most 57 characters.
 
@@ -73,22 +80,26 @@ class GradebookSchemas:
 
     def prepare(self, course: str) -> None:
         """Make role, schema and tables of `course`, or bring them up to date. Raises `NewerDatabase`."""
-        role = course_role(self._database, course)
+        role, owner = course_role(self._database, course), owner_role(self._database, course)
         with self._engine.begin() as connection:
-            settled = _is_settled(connection, role)
+            settled = _is_settled(connection, role, owner)
         if settled:
             self._prepared.add(course)
             return  # without waiting for whoever changes something
         with self._changing() as connection:
             raw = _Raw(connection)
             raw.run("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC", self._database)
-            if not raw.roles(role):
-                raw.run("CREATE ROLE {} NOLOGIN", role)
-            raw.run("GRANT {} TO CURRENT_USER", role)
-            raw.run("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}", role, role)
-            _take_over(connection, raw, role)
-            _act_as(connection, role)
+            for each in (role, owner):
+                if not raw.roles(each):
+                    raw.run("CREATE ROLE {} NOLOGIN", each)
+                raw.run("GRANT {} TO CURRENT_USER", each)
+            raw.run("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}", role, owner)
+            _take_over(connection, raw, role, owner)
+            _act_as(connection, owner, role)
             bring_up_to_date(connection, course)
+            raw.run("GRANT USAGE ON SCHEMA {} TO {}", role, role)
+            raw.run("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {} TO {}", role, role)
+            raw.run("GRANT USAGE ON ALL SEQUENCES IN SCHEMA {} TO {}", role, role)
         self._prepared.add(course)
 
     def lab_url(self, course: str) -> str:
@@ -134,11 +145,12 @@ class GradebookSchemas:
         role = course_role(self._database, course)
         with self._changing() as connection:
             raw = _Raw(connection)
-            if raw.roles(role):
-                raw.run("GRANT {} TO CURRENT_USER", role)
-                raw.run("DROP SCHEMA IF EXISTS {} CASCADE", role)
-                raw.run("DROP OWNED BY {}", role)
-                raw.run("DROP ROLE {}", role)
+            raw.run("DROP SCHEMA IF EXISTS {} CASCADE", role)
+            for each in (role, owner_role(self._database, course)):
+                if raw.roles(each):
+                    raw.run("GRANT {} TO CURRENT_USER", each)
+                    raw.run("DROP OWNED BY {}", each)
+                    raw.run("DROP ROLE {}", each)
 
     def _drop(self, login: str) -> None:
         """First no new session can begin, and that is committed; then those that are open end; then the login goes."""
@@ -165,7 +177,8 @@ class GradebookSchemas:
             self.prepare(course)
         one_moment = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with self._engine.connect().execution_options(**one_moment) as connection:
-            _act_as(connection, course_role(self._database, course))
+            role = course_role(self._database, course)
+            _act_as(connection, role, role)
             yield connection
 
     def close(self) -> None:
@@ -208,34 +221,35 @@ class _Raw:
         return list(self._connection.execute(query, {"prefix": prefix}).scalars())
 
 
-def _act_as(connection: Connection, role: str) -> None:
-    """Until the transaction ends the connection has the role's rights, and its schema alone to look into."""
+def _act_as(connection: Connection, role: str, schema: str) -> None:
+    """Until the transaction ends the connection has the role's rights, and this schema alone to look into."""
     raw = _Raw(connection)
     raw.run("SET LOCAL ROLE {}", role)
-    raw.run("SET LOCAL search_path = {}", role)
+    raw.run("SET LOCAL search_path = {}", schema)
 
 
-def _is_settled(connection: Connection, role: str) -> bool:
-    """Whether the schema is there, belongs to the role, and has the newest tables."""
+def _is_settled(connection: Connection, role: str, owner: str) -> bool:
+    """Whether the schema is there, belongs to its owner, lets the course in, and has the newest tables."""
     owned = text(
-        "SELECT bool_and(relowner = nspowner) AND bool_and(pg_get_userbyid(nspowner) = :role)"
+        "SELECT bool_and(relowner = nspowner) AND bool_and(pg_get_userbyid(nspowner) = :owner)"
+        " AND bool_and(EXISTS (SELECT 1 FROM aclexplode(relacl) JOIN pg_roles ON pg_roles.oid = grantee"
+        " WHERE rolname = :role AND privilege_type = 'UPDATE'))"
         " FROM pg_namespace JOIN pg_class ON relnamespace = pg_namespace.oid WHERE nspname = :role AND relkind = 'r'"
     )
-    if not connection.execute(owned, {"role": role}).scalar():
+    if not connection.execute(owned, {"role": role, "owner": owner}).scalar():
         return False
-    _act_as(connection, role)
+    _act_as(connection, role, role)
     return is_up_to_date(connection)
 
 
-def _take_over(connection: Connection, raw: _Raw, role: str) -> None:
-    """Give schema, tables and types back to the course's role: a backup that was restored belongs to who restored it."""
-    raw.run("ALTER SCHEMA {} OWNER TO {}", role, role)
+def _take_over(connection: Connection, raw: _Raw, role: str, owner: str) -> None:
+    """Give schema, tables and types back to their owner: a backup that was restored belongs to who restored it."""
+    raw.run("ALTER SCHEMA {} OWNER TO {}", role, owner)
     others = text(
         "SELECT 'TABLE', relname FROM pg_class WHERE relnamespace = to_regnamespace(:schema) AND relkind = 'r'"
-        " AND relowner <> CAST(:role AS regrole)"
+        " AND relowner <> CAST(:owner AS regrole)"
         " UNION ALL SELECT 'TYPE', typname FROM pg_type WHERE typnamespace = to_regnamespace(:schema) AND typtype = 'e'"
-        " AND typowner <> CAST(:role AS regrole)"
+        " AND typowner <> CAST(:owner AS regrole)"
     )
-    quoted = f'"{role}"'
-    for kind, name in connection.execute(others, {"schema": quoted, "role": quoted}).all():
-        raw.run(f"ALTER {kind} {{}}.{{}} OWNER TO {{}}", role, name, role)
+    for kind, name in connection.execute(others, {"schema": f'"{role}"', "owner": f'"{owner}"'}).all():
+        raw.run(f"ALTER {kind} {{}}.{{}} OWNER TO {{}}", role, name, owner)
