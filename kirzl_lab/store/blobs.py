@@ -14,7 +14,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -156,8 +156,9 @@ class Spool:
             yield Draft(path, file, self._run)
         finally:
             # Not in a thread: it takes microseconds, and must happen when the block was cancelled, too.
-            file.close()
             path.unlink(missing_ok=True)
+            with suppress(OSError):  # of a full disk: it tries once more to write what has been told as not written
+                file.close()
 
     async def remove_drafts(self, before: datetime) -> int:
         """See `Blobs.remove_drafts`."""
