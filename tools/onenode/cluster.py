@@ -80,6 +80,15 @@ def is_there() -> bool:
     return STATE.exists()
 
 
+def loads_images() -> bool:
+    """Whether containerd answers: what a machine that stopped has left behind is there, and does not run."""
+    try:
+        images.present()
+    except subprocess.CalledProcessError:
+        return False
+    return True
+
+
 def processes() -> list[Component]:
     """Every process that `up` starts, the running ones and the others."""
     return [
@@ -170,7 +179,7 @@ def _start_control_plane() -> None:
 
 def _start_containers() -> None:
     containerd = components.containerd()
-    _until_alive(_containerd_answers, "containerd to answer", 60, containerd)
+    _until_alive(loads_images, "containerd to answer", 60, containerd)
     images.load_programs((images.PAUSE,))
     for component in (components.kubelet(), components.kube_proxy()):
         component.start()
@@ -215,14 +224,6 @@ def _is_rolled_out(deployment: Mapping[str, Any]) -> bool:
     status, wanted = deployment["status"], deployment["spec"]["replicas"]
     current = status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
     return bool(current and status.get("readyReplicas", 0) >= wanted and status.get("updatedReplicas", 0) >= wanted)
-
-
-def _containerd_answers() -> bool:
-    try:
-        images.present()
-    except subprocess.CalledProcessError:
-        return False
-    return True
 
 
 def _until_alive(condition: Callable[[], bool], what: str, within: float, *needed: Component) -> None:
