@@ -91,7 +91,7 @@ def labels(choice: Choice, site: ClusterSite) -> dict[str, str]:
         "kirzl-lab/institution": choice.institution,
         "kirzl-lab/role": str(choice.role),
         "kirzl-lab/network": str(choice.network_reach),
-        **({"kirzl-lab/staff": "true"} if choice.staff else {}),
+        **({"kirzl-lab/staff": "true"} if choice.staff and choice.kind == "course" else {}),
     }
 
 
