@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -54,6 +55,7 @@ async def grading(api: client.ApiClient) -> AsyncIterator[Callable[[], Awaitable
 
     folders = Folders(store, blobs, clock, archives.LIMITS)
     scratch = Path(tempfile.gettempdir(), "grading")
+    await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)  # what a killed one left; the pod keeps it
     tools = Tools(store, folders.keep, folders.fetch, gradebook, scratch, clock)
     executor = InCluster(
         tools,

@@ -10,8 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kirzl_lab.federation.claims import asserted, display_name
@@ -22,7 +21,7 @@ from kirzl_lab.federation.roster import bind
 from kirzl_lab.federation.session import Session
 from kirzl_lab.problems import LabDatabaseAway
 from kirzl_lab.store import audit
-from kirzl_lab.store.database import Store
+from kirzl_lab.store.database import AWAY, Store
 from kirzl_lab.store.members import person_called
 from kirzl_lab.store.tables import Identity, InstitutionRow, Person
 
@@ -38,9 +37,6 @@ AWAY_FOR_S = 1.0
 
 MOST_REFUSALS_A_MINUTE = 60
 """That go to the audit: strangers can cause them. All of them go to the log."""
-
-AWAY = (TimeoutError, PoolTimeoutError, OperationalError, InterfaceError, OSError)
-"""What a lab database that is away raises. Everything else is a mistake of ours, and must look like one."""
 
 
 class LoginBook:
@@ -91,7 +87,7 @@ class LoginBook:
         try:
             async with asyncio.timeout(READ_LIMIT_S), self._store.reading() as session:
                 row = (await session.execute(query)).one_or_none()
-        except AWAY as error:
+        except (*AWAY, OSError) as error:
             self._log.warning("The lab database does not answer (%s): logins hold", _cause(error))
             return True
         return row is not None and row[0] is None and row[1] is None
@@ -145,7 +141,7 @@ class LoginBook:
                     yield session
             finally:
                 self._turn.release()
-        except AWAY as error:
+        except (*AWAY, OSError) as error:
             self._log.warning("The lab database did not take a login or logout: %s", _cause(error))
             raise LabDatabaseAway() from error
 

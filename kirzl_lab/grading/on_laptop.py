@@ -33,8 +33,9 @@ class OnLaptop:
                 async with self._tools.store.writing() as session:
                     await runs.again(session, task, self._tools.clock())
         for task in tasks:
-            if task.state is State.PREPARED and len(self._running) < self._at_once:
-                self._running[task.id, task.attempt] = asyncio.create_task(self._run(task))
+            key = (task.id, task.attempt)
+            if task.state is State.PREPARED and key not in self._running and len(self._running) < self._at_once:
+                self._running[key] = asyncio.create_task(self._run(task))
 
     async def close(self) -> None:
         """End everything that runs."""

@@ -20,8 +20,8 @@ from kirzl_lab.problems import Phrase, Problem
 
 GO: Final = "go"
 
-MEMORY: Final = 3072 * MIB
-"""In bytes. What is read here was written by strangers."""
+MEMORY: Final = 768 * MIB
+"""In bytes. What is read here was written by strangers; what the controller may use has room for two of these."""
 
 
 def main(work: Callable[[dict[str, Any], ToGrade], dict[str, Any]]) -> None:

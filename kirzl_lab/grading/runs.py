@@ -74,13 +74,15 @@ async def begin(
 ) -> int:
     """Make a run with a task for the newest submission of each person; its id.
 
-    Tasks of earlier runs about the same submissions that are still open are cancelled: this run takes their place.
+    Tasks of earlier runs about the same people's work that are still open are cancelled: this run takes their place.
     Raises `NothingToGrade`.
     """
     submissions = await latest_submissions(session, assignment.id, students)
     if not submissions:
         raise NothingToGrade(assignment=assignment.name)
-    await _end(session, GradingTask.submission_id.in_(submissions) & GradingTask.state.in_(OPEN), State.CANCELLED, now)
+    people = select(Submission.person_id).where(Submission.id.in_(submissions))
+    theirs = select(Submission.id).where(Submission.assignment_id == assignment.id, Submission.person_id.in_(people))
+    await _end(session, GradingTask.submission_id.in_(theirs) & GradingTask.state.in_(OPEN), State.CANCELLED, now)
     run = GradingRun(assignment_id=assignment.id, started_by=started_by, started_at=now)
     session.add(run)
     await session.flush()

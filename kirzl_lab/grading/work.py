@@ -50,6 +50,9 @@ class Work:
         """See to every open task and to feedback; whether there is anything to do. Waits for nothing of it."""
         async with self._tools.store.reading() as session:
             tasks = await open_tasks(session)
+        for key in self._busy.keys() - {(task.id, task.attempt) for task in tasks}:
+            if not self._busy[key].cancelling():
+                self._busy[key].cancel()  # its run was cancelled, or another took its place
         for task in tasks:
             key = (task.id, task.attempt)
             if task.state in (State.QUEUED, State.EXECUTED) and key not in self._busy:
@@ -76,6 +79,9 @@ class Work:
             LOG.warning("Task %i waits: %s", task.id, problem)
         except GradingOvertaken:
             LOG.info("Task %i, attempt %i: another has taken its place", task.id, task.attempt)
+            # Where the attempt is still there, a later submission has been graded; nothing is to be done about this one.
+            async with self._tools.store.writing() as session:
+                await runs.move(session, task, State.EXECUTED, State.CANCELLED, self._tools.clock())
         except Problem as problem:
             await self._fail(task, problem.slug, f"{problem.fields.get('log', '')}\n{problem}".strip())
         except Exception:

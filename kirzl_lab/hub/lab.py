@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sqlalchemy import select, update
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kirzl_lab import metrics
@@ -31,7 +29,7 @@ from kirzl_lab.spawning.gpu import unavailable_sizes
 from kirzl_lab.spawning.pod import pod_name
 from kirzl_lab.spawning.site import site_of
 from kirzl_lab.store import audit
-from kirzl_lab.store.database import Store
+from kirzl_lab.store.database import AWAY, Store
 from kirzl_lab.store.members import Bound, bindings, is_operator, memberships, person_called, space_called
 from kirzl_lab.store.tables import Identity, Person, ServerBinding, Space
 
@@ -310,6 +308,6 @@ async def _limited(
         with metrics.database(access):
             async with asyncio.timeout(DATABASE_LIMIT_S), context as session:
                 yield session
-    except (TimeoutError, PoolTimeoutError, OperationalError, InterfaceError, OSError) as error:
+    except (*AWAY, OSError) as error:
         metrics.DATABASE_AWAY.inc()
         raise LabDatabaseAway() from error

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -38,6 +39,7 @@ def tools_of(state: ServiceState) -> Tools:
 async def grading(state: ServiceState) -> AsyncIterator[Callable[[], Awaitable[float]]]:
     """One look, which tells how long to wait for the next; what it began ends with the block."""
     tools, at_once = tools_of(state), os.cpu_count() or 1
+    await asyncio.to_thread(shutil.rmtree, tools.folder, ignore_errors=True)  # what a killed service left
     work = Work(tools, OnLaptop(tools, at_once, Limits()), at_once)
 
     async def look() -> float:

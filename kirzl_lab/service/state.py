@@ -10,8 +10,6 @@ from typing import Literal, cast
 
 import httpx
 from fastapi import Request
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kirzl_lab import metrics
@@ -25,7 +23,7 @@ from kirzl_lab.service.uploads import Uploads
 from kirzl_lab.settings import MissingSettingError, Settings
 from kirzl_lab.store.blob_store import open_blobs
 from kirzl_lab.store.blobs import Blobs
-from kirzl_lab.store.database import Store
+from kirzl_lab.store.database import AWAY, Store
 
 DATABASE_LIMIT_S = 5.0
 """How long a page waits for the lab database before it says so."""
@@ -151,6 +149,6 @@ async def _limited(
             with metrics.database(access):
                 async with asyncio.timeout(limit_s), context as session:
                     yield session
-    except (TimeoutError, PoolTimeout, OperationalError, InterfaceError, OSError) as error:
+    except (*AWAY, OSError) as error:
         metrics.DATABASE_AWAY.inc()
         raise LabDatabaseAway() from error

@@ -6,13 +6,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
 
 PATIENCE_S = 5.0
 """How long a writer waits for others on SQLite before it gives up."""
 TRY_MS = 100
 """How long one try to write takes on SQLite: a caller with a limit of its own gets away between two tries."""
+
+AWAY = (TimeoutError, PoolTimeout, OperationalError, InterfaceError)
+"""What a database that is away raises. Everything else is a mistake of ours, and must look like one."""
 
 
 class Store:

@@ -175,18 +175,7 @@ async def test_what_was_handed_in_later_is_not_overtaken_by_what_was_handed_in_b
         assert not await is_newest(session, Task(**{**_fields(older), "attempt": 7}))
     async with course.store.writing() as session:
         before = await session.get_one(Submission, course.first[-1])
-        session.add(
-            Submission(
-                assignment_id=before.assignment_id,
-                person_id=before.person_id,
-                key="c",
-                sha256=SHA,
-                files=1,
-                submitted_at=before.submitted_at + timedelta(minutes=1),
-                notebooks=["ps1"],
-                receipt="",
-            )
-        )
+        session.add(_later(before))
     (newer,) = await course.tasks(await course.begin(["student1"]))
     assert await course.move(newer, State.QUEUED, State.DONE, graded_sha256=SHA)
     async with course.store.reading() as session:
@@ -228,3 +217,20 @@ async def test_runs_of_other_courses_are_none(course: Class) -> None:
             await runs.run_called(session, course.space_id + 1, number)
         assert (await session.scalars(select(BlobRow.sha256))).all() == [SHA]
     assert not OPEN & OVER
+
+
+async def test_a_run_takes_the_place_of_open_tasks_about_earlier_submissions_of_the_same_person(course: Class) -> None:
+    earlier = await course.begin(["student1"])
+    async with course.store.writing() as session:
+        newest = await session.get_one(Submission, course.first[-1])
+        session.add(_later(newest))
+    later = await course.begin(["student1"])
+    assert (await course.run(earlier)).states == {State.CANCELLED: 1}
+    assert (await course.run(later)).states == {State.QUEUED: 1}
+
+
+def _later(before: Submission) -> Submission:
+    return Submission(
+        assignment_id=before.assignment_id, person_id=before.person_id, key="c", sha256=SHA, files=1,
+        submitted_at=before.submitted_at + timedelta(minutes=1), notebooks=["ps1"], receipt="",
+    )  # fmt: skip
