@@ -314,10 +314,10 @@ class CourseFile(Model):
     max_submission_mib: int = Field(
         default=100,
         ge=1,
-        le=10_000,
-        description="Largest submission, in MiB, packed; unpacked it may be ten times that.",
+        le=100,
+        description="Largest submission, in MiB, packed; unpacked it may be ten times that, and 500 MiB at most.",
     )
-    max_submission_files: int = Field(default=1000, ge=1, le=100_000, description="Most files in a submission.")
+    max_submission_files: int = Field(default=1000, ge=1, le=10_000, description="Most files in a submission.")
     late_penalty: Literal["none", "zero"] = Field(
         default="none",
         description="What a late submission loses: nothing, or all of its points (nbgrader's own choices).",

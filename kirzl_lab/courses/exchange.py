@@ -16,7 +16,7 @@ from kirzl_lab.catalog.models import CourseFile
 from kirzl_lab.courses.receipts import Signer
 from kirzl_lab.problems import AlreadyReleased, KeyUsed, NoFeedback, NotReleased, UnknownAssignment
 from kirzl_lab.store import audit
-from kirzl_lab.store.archives import Limits, Manifest
+from kirzl_lab.store.archives import LIMITS, Limits, Manifest
 from kirzl_lab.store.blob_rows import need
 from kirzl_lab.store.blobs import Blob, Blobs, Draft
 from kirzl_lab.store.course_tables import Assignment, Submission
@@ -60,10 +60,10 @@ class HandedIn:
 
 
 def limits_of(space: Space) -> Limits:
-    """What may be handed in, and released, in a course."""
+    """What may be handed in, and released, in a course: never more than what the lab packs itself."""
     file = CourseFile.model_validate(space.spec)
     packed = file.max_submission_mib * MIB
-    return Limits(packed=packed, unpacked=10 * packed, files=file.max_submission_files)
+    return Limits(packed=packed, unpacked=min(10 * packed, LIMITS.unpacked), files=file.max_submission_files)
 
 
 def notebooks_in(manifest: Manifest) -> list[str]:

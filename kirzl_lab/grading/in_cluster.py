@@ -129,8 +129,7 @@ def _judge(job: Mapping[str, Any] | None, pod: dict[str, Any] | None) -> Ended |
         if condition["status"] != "True":
             continue
         if condition["type"] == "Failed":
-            late = condition.get("reason") == "DeadlineExceeded"
-            return Ended(Reason.TIME if late else None, str(condition.get("message", "")))
+            return Ended(None, str(condition.get("message", "")))
         if condition["type"] == "Complete":
             return Ended(None, "it ended without a report")
     return None

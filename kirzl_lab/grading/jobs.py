@@ -11,6 +11,7 @@ from typing import Any
 
 from kirzl_lab.grading.outcomes import EXIT_STATUS, MIB, Limits, Reason
 from kirzl_lab.grading.tasks import Task
+from kirzl_lab.store import archives
 
 TASK = "kirzl-lab/grading-task"
 ATTEMPT = "kirzl-lab/grading-attempt"
@@ -78,7 +79,7 @@ def job(task: Task, site: GraderSite, tokens: Tokens, endpoint: str) -> dict[str
         "spec": {
             # Another try is another attempt, with tokens of its own: the controller decides.
             "backoffLimit": 0,
-            "activeDeadlineSeconds": site.limits.total_s + AROUND_S + WAITING_S,
+            "activeDeadlineSeconds": _time(site.limits) + WAITING_S,
             "ttlSecondsAfterFinished": 600,
             "template": {"metadata": {"labels": own}, "spec": _pod(site, tokens, endpoint, user)},
         },
@@ -87,6 +88,7 @@ def job(task: Task, site: GraderSite, tokens: Tokens, endpoint: str) -> dict[str
 
 def _pod(site: GraderSite, tokens: Tokens, endpoint: str, user: int) -> dict[str, Any]:
     return {
+        "activeDeadlineSeconds": _time(site.limits),  # from when a node has it
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "restartPolicy": "Never",
@@ -151,7 +153,11 @@ def _execute(site: GraderSite) -> dict[str, Any]:
             {"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"},
         ],
         "resources": {
-            "requests": {"cpu": f"{site.cpus / 2:g}", "memory": str(limits.memory_bytes // 2)},
+            "requests": {
+                "cpu": f"{site.cpus / 2:g}",
+                "memory": str(limits.memory_bytes // 2),
+                "ephemeral-storage": str(limits.output_bytes),
+            },
             "limits": {
                 "cpu": f"{site.cpus:g}",
                 "memory": str(limits.memory_bytes),
@@ -179,9 +185,14 @@ def _alike(site: GraderSite) -> dict[str, Any]:
     }
 
 
+def _time(limits: Limits) -> int:
+    """Seconds on a node. A submission that takes too long is ended before that by what runs it."""
+    return limits.total_s + AROUND_S
+
+
 def _disk(limits: Limits) -> int:
-    """Bytes for the prepared files and what comes out."""
-    return 2 * limits.output_bytes + 256 * MIB
+    """Bytes for the prepared files, their copy that runs with what it writes, and the archive of either."""
+    return 2 * archives.LIMITS.unpacked + archives.LIMITS.packed + limits.output_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +207,8 @@ class Ended:
 MOST_ATTEMPTS = 3
 """Of those that fail through no fault of the submission."""
 
+NODE_IS_FULL = "The node was low on resource"
+"""So the kubelet begins its message about a pod that it evicts for no use of its own."""
 IMAGE_TROUBLES = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError"}
 )
@@ -207,6 +220,19 @@ def look_at(pod: dict[str, Any]) -> Ended | None:
         # Somebody took it away: a drain, an operator. That it was killed then says nothing about the submission.
         return Ended(None, "its pod was taken away")
     status = pod.get("status", {})
+    message = str(status.get("message", ""))
+    if status.get("reason") == "DeadlineExceeded":  # before its containers, which were killed for that
+        return Ended(Reason.TIME if _ran(status) else None, message)
+    if ended := _containers(status):
+        return ended
+    if status.get("phase") != "Failed":
+        return None
+    if status.get("reason") == "Evicted" and not message.startswith(NODE_IS_FULL):
+        return Ended(Reason.OUTPUT, message)
+    return Ended(None, f"{status.get('reason', '')} {message}".strip())
+
+
+def _containers(status: dict[str, Any]) -> Ended | None:
     for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
         ended = container.get("state", {}).get("terminated")
         if ended and ended.get("exitCode"):
@@ -215,14 +241,17 @@ def look_at(pod: dict[str, Any]) -> Ended | None:
         waiting = container.get("state", {}).get("waiting") or {}
         if waiting.get("reason") in IMAGE_TROUBLES:
             return Ended(Reason.FAILED, f"{container['name']}: {waiting['reason']}: {waiting.get('message', '')}")
-    if status.get("phase") == "Failed":
-        if status.get("reason") == "Evicted":
-            return Ended(Reason.OUTPUT, str(status.get("message", "")))
-        return Ended(None, f"{status.get('reason', '')} {status.get('message', '')}".strip())
     return None
 
 
+def _ran(status: dict[str, Any]) -> bool:
+    began = [each["name"] for each in status.get("initContainerStatuses", ()) if "waiting" not in each.get("state", {})]
+    return "execute" in began
+
+
 def _reason(container: str, ended: dict[str, Any]) -> Reason | None:
+    if container == "report" and ended["exitCode"] == EXIT_STATUS[Reason.OUTPUT]:
+        return Reason.OUTPUT
     if container != "execute":
         return None
     if ended.get("reason") == "OOMKilled":

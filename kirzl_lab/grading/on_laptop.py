@@ -7,9 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from kirzl_lab.grading import laptop, runs
-from kirzl_lab.grading.outcomes import Limits
+from kirzl_lab.grading.outcomes import Limits, Reason
 from kirzl_lab.grading.tasks import State, Task
 from kirzl_lab.grading.tools import PASSING, Tools
+from kirzl_lab.store.archives import ArchiveRefused
 
 LOG = logging.getLogger(__name__)
 
@@ -66,10 +67,14 @@ class OnLaptop:
         prepared, executed = folder / "prepared", folder / "executed"
         await self._tools.fetch(task.prepared_sha256, prepared)
         outcome = await laptop.execute(prepared, executed, self._limits)
-        log = f"{task.log}\n{outcome.log}".strip()
-        if outcome.reason is not None:
-            to, brought = State.FAILED, {"reason": outcome.reason.value}
-        else:
-            to, brought = State.EXECUTED, {"executed_sha256": await self._tools.keep(executed)}
+        reason, log = outcome.reason, f"{task.log}\n{outcome.log}".strip()
+        to, brought = State.FAILED, dict[str, str]()
+        if reason is None:
+            try:
+                to, brought = State.EXECUTED, {"executed_sha256": await self._tools.keep(executed)}
+            except ArchiveRefused as refused:
+                reason, log = Reason.OUTPUT, f"{log}\n{refused}".strip()
+        if reason is not None:
+            to, brought = State.FAILED, {"reason": reason.value}
         async with self._tools.store.writing() as session:
             await runs.move(session, task, State.EXECUTING, to, self._tools.clock(), log=log, **brought)

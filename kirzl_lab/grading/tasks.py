@@ -11,7 +11,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kirzl_lab.catalog.models import CourseFile
-from kirzl_lab.store.course_tables import Assignment, GradingRun, GradingTask, Submission
+from kirzl_lab.store.course_tables import Assignment, GradingTask, Submission
 from kirzl_lab.store.tables import Person, Space
 
 
@@ -55,11 +55,22 @@ class Task:
     prepared_sha256: str | None
     executed_sha256: str | None
     graded_sha256: str | None
-    cancelled: bool
     changed_at: datetime
     reason: str | None
     log: str
     result: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """A submission that was graded, and the blob of its graded folder."""
+
+    submission_id: int
+    assignment: str
+    student: str
+    """Hub name."""
+    submitted_at: datetime
+    sha256: str
 
 
 async def open_tasks(session: AsyncSession, states: Collection[State] = OPEN) -> list[Task]:
@@ -106,8 +117,8 @@ def hash_of(token: str) -> str:
     return sha256(token.encode()).hexdigest()
 
 
-async def newest_graded(session: AsyncSession, space_id: int) -> list[Task]:
-    """Of each submission of a course that was graded, the task that did it last."""
+async def newest_graded(session: AsyncSession, space_id: int, submission_id: int | None = None) -> list[Graded]:
+    """What graded the submissions of a course last, by task; of one submission alone, where it is given."""
     newest = (
         select(func.max(GradingTask.id))
         .join(Submission, Submission.id == GradingTask.submission_id)
@@ -115,14 +126,24 @@ async def newest_graded(session: AsyncSession, space_id: int) -> list[Task]:
         .where(Assignment.space_id == space_id, GradingTask.state == State.DONE)
         .group_by(GradingTask.submission_id)
     )
-    return await tasks_in(session, about_tasks().where(GradingTask.id.in_(newest)))
+    if submission_id is not None:
+        newest = newest.where(Submission.id == submission_id)
+    wanted = (
+        select(Submission.id, Assignment.name, Person.hub_name, Submission.submitted_at, GradingTask.graded_sha256)
+        .select_from(GradingTask)
+        .join(Submission, Submission.id == GradingTask.submission_id)
+        .join(Assignment, Assignment.id == Submission.assignment_id)
+        .join(Person, Person.id == Submission.person_id)
+        .where(GradingTask.id.in_(newest), GradingTask.graded_sha256.is_not(None))
+        .order_by(GradingTask.id)
+    )
+    return [Graded(*row) for row in await session.execute(wanted)]
 
 
-def about_tasks() -> Select[GradingTask, Submission, Assignment, Space, str, datetime | None]:
+def about_tasks() -> Select[GradingTask, Submission, Assignment, Space, str]:
     """All tasks, the oldest first, with what `tasks_in` needs to know of them; to be narrowed."""
     return (
-        select(GradingTask, Submission, Assignment, Space, Person.hub_name, GradingRun.cancelled_at)
-        .join(GradingRun, GradingRun.id == GradingTask.run_id)
+        select(GradingTask, Submission, Assignment, Space, Person.hub_name)
         .join(Submission, Submission.id == GradingTask.submission_id)
         .join(Assignment, Assignment.id == Submission.assignment_id)
         .join(Space, Space.id == Assignment.space_id)
@@ -131,10 +152,15 @@ def about_tasks() -> Select[GradingTask, Submission, Assignment, Space, str, dat
     )
 
 
-async def tasks_in(
-    session: AsyncSession, query: Select[GradingTask, Submission, Assignment, Space, str, datetime | None]
-) -> list[Task]:
+async def tasks_in(session: AsyncSession, query: Select[GradingTask, Submission, Assignment, Space, str]) -> list[Task]:
     """The tasks that the query, made from `about_tasks`, finds."""
+    penalties: dict[int, str] = {}  # of each course once: there may be thousands of tasks
+
+    def penalty_of(space: Space) -> str:
+        if space.id not in penalties:
+            penalties[space.id] = CourseFile.model_validate(space.spec).late_penalty
+        return penalties[space.id]
+
     return [
         Task(
             id=task.id,
@@ -148,15 +174,14 @@ async def tasks_in(
             submitted_at=submission.submitted_at,
             submission_sha256=submission.sha256,
             source_sha256=assignment.source_sha256,
-            late_penalty=CourseFile.model_validate(space.spec).late_penalty,
+            late_penalty=penalty_of(space),
             prepared_sha256=task.prepared_sha256,
             executed_sha256=task.executed_sha256,
             graded_sha256=task.graded_sha256,
-            cancelled=cancelled_at is not None,
             changed_at=task.changed_at,
             reason=task.reason,
             log=task.log,
             result=task.result,
         )
-        for task, submission, assignment, space, student, cancelled_at in await session.execute(query)
+        for task, submission, assignment, space, student in await session.execute(query)
     ]

@@ -15,10 +15,12 @@ from typing import Any, Protocol
 
 from kirzl_lab.grading import runs, steps
 from kirzl_lab.grading.feedback_work import FeedbackWork
+from kirzl_lab.grading.outcomes import Reason
 from kirzl_lab.grading.records import ToGrade
 from kirzl_lab.grading.tasks import State, Task, is_newest, open_tasks
 from kirzl_lab.grading.tools import PASSING, Tools
 from kirzl_lab.problems import GradingOvertaken, Problem
+from kirzl_lab.store.archives import ArchiveRefused
 
 LOG = logging.getLogger(__name__)
 
@@ -84,6 +86,8 @@ class Work:
                 await runs.move(session, task, State.EXECUTED, State.CANCELLED, self._tools.clock())
         except Problem as problem:
             await self._fail(task, problem.slug, f"{problem.fields.get('log', '')}\n{problem}".strip())
+        except ArchiveRefused as refused:  # files that are too many or too large together, or have odd names
+            await self._fail(task, Reason.OUTPUT.value, str(refused))
         except Exception:
             LOG.exception("Task %i of %s broke", task.id, task.course)
             await self._fail(task, "grading-broke", "")

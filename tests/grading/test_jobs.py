@@ -41,7 +41,6 @@ TASK = Task(
     prepared_sha256="b" * 64,
     executed_sha256=None,
     graded_sha256=None,
-    cancelled=False,
     changed_at=datetime(2026, 11, 1, tzinfo=UTC),
     reason=None,
     log="",
@@ -121,7 +120,36 @@ def container(name: str, **state: Any) -> dict[str, Any]:
             pod(initContainerStatuses=[container("fetch", waiting={"reason": "ErrImagePull", "message": "none"})]),
             Ended(Reason.FAILED, "fetch: ErrImagePull: none"),
         ),
-        (pod(phase="Failed", reason="Evicted", message="disk"), Ended(Reason.OUTPUT, "disk")),
+        (
+            pod(phase="Failed", reason="Evicted", message='Usage of EmptyDir volume "work" exceeds'),
+            Ended(Reason.OUTPUT, 'Usage of EmptyDir volume "work" exceeds'),
+        ),
+        (
+            pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory."),
+            Ended(None, "Evicted The node was low on resource: memory."),
+        ),
+        (
+            pod(
+                phase="Failed",
+                reason="DeadlineExceeded",
+                message="too long",
+                initContainerStatuses=[container("execute", terminated={"exitCode": 137})],
+            ),
+            Ended(Reason.TIME, "too long"),
+        ),
+        (
+            pod(
+                phase="Failed",
+                reason="DeadlineExceeded",
+                message="too long",
+                initContainerStatuses=[container("fetch", running={}), container("execute", waiting={})],
+            ),
+            Ended(None, "too long"),
+        ),
+        (
+            pod(containerStatuses=[container("report", terminated={"exitCode": 83, "message": "odd name"})]),
+            Ended(Reason.OUTPUT, "report: odd name"),
+        ),
         (pod(phase="Failed", reason="NodeLost", message="away"), Ended(None, "NodeLost away")),
         (pod(containerStatuses=[container("report", terminated={"exitCode": 0})]), None),
         (

@@ -11,6 +11,7 @@ from kirzl_lab.grading import runs
 from kirzl_lab.grading.tasks import (
     OPEN,
     OVER,
+    Graded,
     State,
     Task,
     hash_of,
@@ -180,7 +181,11 @@ async def test_what_was_handed_in_later_is_not_overtaken_by_what_was_handed_in_b
     assert await course.move(newer, State.QUEUED, State.DONE, graded_sha256=SHA)
     async with course.store.reading() as session:
         assert not await is_newest(session, older)
-        assert [task.id for task in await newest_graded(session, course.space_id)] == [newer.id]
+        graded = Graded(newer.submission_id, "ps1", "student1", newer.submitted_at, SHA)
+        assert await newest_graded(session, course.space_id) == [graded]
+        assert await newest_graded(session, course.space_id, newer.submission_id) == [graded]
+        assert await newest_graded(session, course.space_id, older.submission_id) == []
+        assert await newest_graded(session, course.space_id + 1) == []
 
 
 def _fields(task: Task) -> dict[str, object]:

@@ -29,8 +29,8 @@ def courses(draw: st.DrawFn) -> CourseFile:
             "storage_gib": draw(st.integers(1, 100)),
             "network_reach": draw(st.sampled_from(list(NetworkReach))),
             "idle_hours": draw(st.sampled_from([0.5, 1, 2, 24])),
-            "max_submission_mib": draw(st.integers(1, 10_000)),
-            "max_submission_files": draw(st.integers(1, 100_000)),
+            "max_submission_mib": draw(st.integers(1, 100)),
+            "max_submission_files": draw(st.integers(1, 10_000)),
             "late_penalty": draw(st.sampled_from(["none", "zero"])),
         }
     )

@@ -116,18 +116,17 @@ async def retry(request: Request, run: int) -> runs.Run:
 async def api_graded(request: Request, course: CourseName) -> GradedListAnswer:
     """The newest graded folder of each submission: with it a course server brings its `autograded` up to date."""
     async with state_of(request).reading() as session:
-        tasks = await newest_graded(session, course_place_of(request).space.id)
+        graded = await newest_graded(session, course_place_of(request).space.id)
     return GradedListAnswer(
         graded=[
             GradedAnswer(
-                submission=task.submission_id,
-                assignment=task.assignment,
-                student=task.student,
-                submitted_at=task.submitted_at,
-                graded_sha256=task.graded_sha256,
+                submission=each.submission_id,
+                assignment=each.assignment,
+                student=each.student,
+                submitted_at=each.submitted_at,
+                graded_sha256=each.sha256,
             )
-            for task in tasks
-            if task.graded_sha256
+            for each in graded
         ]
     )
 
@@ -142,11 +141,10 @@ async def api_graded_files(request: Request, course: CourseName, submission: Sub
     """nbgrader's `autograded` folder of the submission, hidden tests included. 404 before it was graded."""
     about = submission_of(request)
     async with state_of(request).reading() as session:
-        tasks = await newest_graded(session, course_place_of(request).space.id)
-    for task in tasks:
-        if task.submission_id == about.id and task.graded_sha256:
-            return await archive(request, task.graded_sha256, f"{task.assignment}-{task.student}")
-    raise NotGraded()
+        graded = await newest_graded(session, course_place_of(request).space.id, about.id)
+    if not graded:
+        raise NotGraded()
+    return await archive(request, graded[-1].sha256, f"{graded[-1].assignment}-{graded[-1].student}")
 
 
 async def _assignment(request: Request, name: str) -> Assignment:
