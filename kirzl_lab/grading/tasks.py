@@ -134,10 +134,15 @@ async def newest_graded(session: AsyncSession, space_id: int, submission_id: int
         .join(Submission, Submission.id == GradingTask.submission_id)
         .join(Assignment, Assignment.id == Submission.assignment_id)
         .join(Person, Person.id == Submission.person_id)
-        .where(GradingTask.id.in_(newest), GradingTask.graded_sha256.is_not(None))
+        .where(GradingTask.id.in_(newest))
         .order_by(GradingTask.id)
     )
-    return [Graded(*row) for row in await session.execute(wanted)]
+    found = await session.execute(wanted)
+    return [
+        Graded(number, assignment, student, at, sha256)
+        for number, assignment, student, at, sha256 in found.tuples()
+        if sha256 is not None
+    ]
 
 
 def about_tasks() -> Select[GradingTask, Submission, Assignment, Space, str]:
