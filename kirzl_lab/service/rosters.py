@@ -1,5 +1,6 @@
 """What pages and API of rosters share: a file that was sent, its preview, and changes with everybody told at once."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -43,13 +44,13 @@ async def body_of(request: Request) -> bytes:
     return bytes(data)
 
 
-def read_file(request: Request, data: bytes, institution: str, role: Role) -> Uploaded:
+async def read_file(request: Request, data: bytes, institution: str, role: Role) -> Uploaded:
     """The rows or mistakes of a file; a default that the lab does not know is none."""
     institutions = institutions_of(request)
     defaults = Defaults(
         institution if institution in institutions else "", role if role in ROLES_IN_COURSES else Role.STUDENT
     )
-    return read_upload(data, institutions, defaults)
+    return await asyncio.to_thread(read_upload, data, institutions, defaults)
 
 
 async def preview(request: Request, uploaded: Uploaded, *, complete: bool) -> Preview:

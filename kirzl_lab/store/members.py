@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kirzl_lab.catalog.models import STAFF, CourseCreators, Kind, Role
-from kirzl_lab.store.tables import Identity, Membership, Person, ServerBinding, Space, storable
+from kirzl_lab.store.tables import Identity, InstitutionRow, Membership, Person, ServerBinding, Space, storable
 
 STRENGTH = {
     Role.STUDENT: 1,
@@ -119,7 +119,11 @@ async def may_create_courses(session: AsyncSession, person_id: int, creators: Co
     instructs = select(Membership.id).where(Membership.person_id == person_id, Membership.role == Role.INSTRUCTOR)
     if (await session.execute(instructs.limit(1))).first() is not None:
         return True
-    asserted = select(Identity.institution_name, Identity.claims).where(Identity.person_id == person_id)
+    asserted = (
+        select(Identity.institution_name, Identity.claims)
+        .join(InstitutionRow, InstitutionRow.name == Identity.institution_name)
+        .where(Identity.person_id == person_id, InstitutionRow.removed_at.is_(None))
+    )
     return any(
         one.institution == institution and one.value in claims.get(one.claim, ())
         for institution, claims in await session.execute(asserted)

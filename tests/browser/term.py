@@ -1,13 +1,16 @@
 """People of a small term in a real browser: what a lecturer and a student click, each in a window of their own."""
 
 import re
+import secrets
 from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.support.browser import log_in
 
-COURSE, TITLE = "stat-2027", "Small Statistics"
+MARK = secrets.token_hex(3)
+"""A lab may be used for one run after the other, and gives no name away twice."""
+COURSE, TITLE = f"stat-{MARK}", f"Small Statistics {MARK}"
 ASSIGNMENT, NOTEBOOK = "hw1", "stats"
 
 
@@ -55,16 +58,13 @@ class Somebody:
         log_in(self.page, lab_url, institution, account)
         me = self.page.request.get(f"{lab_url}/hub/api/user", headers={"Referer": self.page.url})
         self.hub_name: str = me.json()["name"]
+        self.server = ""
+        """The address of the person's server of the course, once its page was there: it may be an origin of its own."""
 
     @property
     def course(self) -> str:
         """The course's page."""
         return f"{self.lab_url}/services/lab/courses/{COURSE}"
-
-    @property
-    def server(self) -> str:
-        """The person's server of the course."""
-        return f"{self.lab_url}/user/{self.hub_name}/{COURSE}"
 
     def card(self) -> Locator:
         """The course on My spaces."""
@@ -79,6 +79,7 @@ class Somebody:
     def in_jupyterlab(self) -> None:
         """Wait until the server that was started shows its page."""
         self.page.wait_for_url(re.compile(rf"/user/{self.hub_name}/{COURSE}/lab"))
+        self.server = self.page.url.partition(f"/{COURSE}/")[0] + f"/{COURSE}"
         expect(self.page.get_by_role("menuitem", name="Nbgrader")).to_be_visible()
 
     def stop(self) -> None:

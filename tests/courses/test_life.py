@@ -28,7 +28,7 @@ from kirzl_lab.problems import (
 from kirzl_lab.store.course_tables import Assignment, BlobRow, GradingRun, GradingTask, Submission
 from kirzl_lab.store.database import Store
 from kirzl_lab.store.members import may_create_courses, member_of_course, memberships
-from kirzl_lab.store.tables import AuditEntry, Membership, RosterEntry, Space
+from kirzl_lab.store.tables import AuditEntry, InstitutionRow, Membership, RosterEntry, Space
 from tests.courses.conftest import LECTURER, NAMELESS, NOW, SIZES, STUDENT, course_file, person
 
 
@@ -203,6 +203,11 @@ async def test_who_may_create_courses(lab: Store) -> None:
             id_ = (await person(lab, who)).id
             told = tuple([await may_create_courses(session, id_, those) for those in (creators, wrong)])
             assert told == answers, who
+    async with lab.writing() as session:
+        (await session.get_one(InstitutionRow, "uas")).removed_at = NOW
+    async with lab.reading() as session:
+        id_ = (await person(lab, NAMELESS)).id
+        assert not await may_create_courses(session, id_, creators), "what a removed institution asserted counts no more"
 
 
 async def test_everything_of_a_course_in_one_archive(lab: Store) -> None:

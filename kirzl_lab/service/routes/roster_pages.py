@@ -73,7 +73,7 @@ async def roster_preview(request: Request, course: CourseName) -> HTMLResponse:
     institution, complete = str(form.get("institution", "")), form.get("complete") == "yes"
     if len(data) > LARGEST:
         raise TooLarge(limit=f"{LARGEST // 1024} KiB")
-    uploaded = rosters.read_file(request, data, institution, _role(str(form.get("role", ""))))
+    uploaded = await rosters.read_file(request, data, institution, _role(str(form.get("role", ""))))
     found = await rosters.preview(request, uploaded, complete=complete)
     kinds = Counter(_kind(change) for change in found.changes)
     return _page(
@@ -94,7 +94,7 @@ async def roster_preview(request: Request, course: CourseName) -> HTMLResponse:
 async def roster_upload(request: Request, course: CourseName) -> Response:
     """All of it or nothing, and back to the roster."""
     form = await request.form()
-    uploaded = rosters.read_file(request, str(form.get("rows", "")).encode(), "", Role.STUDENT)
+    uploaded = await rosters.read_file(request, str(form.get("rows", "")).encode(), "", Role.STUDENT)
     complete, mark = form.get("complete") == "yes", str(form.get("mark", ""))
     changes = await rosters.upload(request, uploaded, complete=complete, mark=mark)
     return _back(request, "uploaded" if changes else "same")

@@ -70,7 +70,7 @@ async def api_roster_preview(
 ) -> PreviewAnswer:
     """Every mistake in the file, or what it would add, change and remove. Nothing is done."""
     data = await rosters.body_of(request)
-    uploaded = rosters.read_file(request, data, asked.institution or "", asked.role)
+    uploaded = await rosters.read_file(request, data, asked.institution or "", asked.role)
     found = await rosters.preview(request, uploaded, complete=asked.complete)
     gettext = words_of(request).gettext
     return PreviewAnswer(
@@ -89,7 +89,7 @@ async def api_roster_upload(
 ) -> ChangesAnswer:
     """All of it or nothing; nothing as well when the roster is another than in the preview."""
     data = await rosters.body_of(request)
-    uploaded = rosters.read_file(request, data, asked.institution or "", asked.role)
+    uploaded = await rosters.read_file(request, data, asked.institution or "", asked.role)
     return _answer(await rosters.upload(request, uploaded, complete=asked.complete, mark=mark))
 
 
