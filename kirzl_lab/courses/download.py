@@ -1,6 +1,6 @@
 """Everything of a course as one tar archive, streamed: no part of it is in memory as a whole.
 
-Guarantees: what is in the archive is one moment of the lab database; names in it are made from what the lab gave or
+Guarantees: what is in the archive is one moment of the lab database, and grades are of the moment before; names in it are made from what the lab gave or
 checked, never taken from what people packed; an archive that breaks off in the middle has no end mark, so that tar says
 so.
 """
@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import tarfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -44,8 +44,13 @@ class Member:
         return self.size if self.sha256 else len(self.content)
 
 
-async def members_of(session: AsyncSession, space: Space, now: datetime) -> list[Member]:
-    """What the archive of the course holds, in the order in which it stands there."""
+async def members_of(
+    session: AsyncSession, space: Space, now: datetime, *, gradebook: bytes, graded: Mapping[int, str]
+) -> list[Member]:
+    """What the archive of the course holds, in the order in which it stands there.
+
+    `gradebook` is its export as CSV; `graded` tells the blob of each submission that was graded, by its id.
+    """
     rows = await session.execute(
         select(RosterEntry, Person.hub_name)
         .outerjoin(Person, Person.id == RosterEntry.bound_person_id)
@@ -55,6 +60,7 @@ async def members_of(session: AsyncSession, space: Space, now: datetime) -> list
     found = [
         Member(f"{space.name}/course.json", now, _json(_course(space))),
         Member(f"{space.name}/roster.csv", now, _roster(rows)),
+        Member(f"{space.name}/gradebook.csv", now, gradebook),
     ]
 
     def blob(name: str, at: datetime, sha256: str | None) -> Iterator[Member]:
@@ -81,6 +87,7 @@ async def members_of(session: AsyncSession, space: Space, now: datetime) -> list
         found += blob(f"{folder}/files.tar.gz", submission.submitted_at, submission.sha256)
         receipt = Member(f"{space.name}/{folder}/receipt.jws", submission.submitted_at, submission.receipt.encode())
         found.append(receipt)
+        found += blob(f"{folder}/graded.tar.gz", now, graded.get(submission.id))
         found += blob(f"{folder}/feedback.tar.gz", submission.feedback_at or now, submission.feedback_sha256)
     sizes = await _sizes(session, sorted({member.sha256 for member in found if member.sha256}))
     return [replace(member, size=sizes[member.sha256]) if member.sha256 else member for member in found]

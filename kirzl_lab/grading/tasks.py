@@ -137,10 +137,9 @@ async def newest_graded(session: AsyncSession, space_id: int, submission_id: int
         .where(GradingTask.id.in_(newest))
         .order_by(GradingTask.id)
     )
-    found = await session.execute(wanted)
     return [
         Graded(number, assignment, student, at, sha256)
-        for number, assignment, student, at, sha256 in found.tuples()
+        for number, assignment, student, at, sha256 in await session.execute(wanted)
         if sha256 is not None
     ]
 

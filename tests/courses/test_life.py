@@ -207,7 +207,9 @@ async def test_who_may_create_courses(lab: Store) -> None:
         (await session.get_one(InstitutionRow, "uas")).removed_at = NOW
     async with lab.reading() as session:
         id_ = (await person(lab, NAMELESS)).id
-        assert not await may_create_courses(session, id_, creators), "what a removed institution asserted counts no more"
+        assert not await may_create_courses(session, id_, creators), (
+            "what a removed institution asserted counts no more"
+        )
 
 
 async def test_everything_of_a_course_in_one_archive(lab: Store) -> None:
@@ -222,7 +224,8 @@ async def test_everything_of_a_course_in_one_archive(lab: Store) -> None:
         return parts()
 
     async with lab.reading() as session:
-        members = await members_of(session, space, NOW)
+        (number,) = await session.scalars(select(Submission.id).where(Submission.key == "k" * 16))
+        members = await members_of(session, space, NOW, gradebook=b"student,total\r\n", graded={number: "a" * 64})
     data = b"".join([part async for part in tar_of(members, read)])
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         names = archive.getnames()
@@ -230,14 +233,17 @@ async def test_everything_of_a_course_in_one_archive(lab: Store) -> None:
     assert [name.removeprefix("stat-1/") for name in names] == [
         "course.json",
         "roster.csv",
+        "gradebook.csv",
         "assignments/ps1/assignment.json",
         "assignments/ps1/source.tar.gz",
         "assignments/ps1/release.tar.gz",
         f"submissions/ps1/{STUDENT}/20261012T080000.000000Z/files.tar.gz",
         f"submissions/ps1/{STUDENT}/20261012T080000.000000Z/receipt.jws",
+        f"submissions/ps1/{STUDENT}/20261012T080000.000000Z/graded.tar.gz",
     ]
     assert contents["stat-1/assignments/ps1/source.tar.gz"] == b"aaa"
-    assert contents[names[-1]] == b"r"
+    assert contents[names[-2]] == b"r"
+    assert contents["stat-1/gradebook.csv"] == b"student,total\r\n"
     assert "ada@uni.example" in contents["stat-1/roster.csv"].decode("utf-8-sig")
 
 

@@ -195,7 +195,7 @@ async def test_everything_in_one_archive(in_course: Service, tmp_path: object) -
         answer = await client.get(f"{API}/stat-1/download")
     assert answer.headers["content-type"] == "application/x-tar"
     with tarfile.open(fileobj=io.BytesIO(answer.content)) as archive:
-        assert archive.getnames() == ["stat-1/course.json", "stat-1/roster.csv"]
+        assert archive.getnames() == ["stat-1/course.json", "stat-1/roster.csv", "stat-1/gradebook.csv"]
         roster = archive.extractfile("stat-1/roster.csv")
         assert roster is not None
         assert "ines@uni.example" in roster.read().decode("utf-8-sig")

@@ -1,5 +1,6 @@
 """The life of courses, for programs: make, read, change, copy, archive, restore, delete, download."""
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -8,10 +9,13 @@ from fastapi.responses import Response, StreamingResponse
 from kirzl_lab.catalog.models import CourseFile
 from kirzl_lab.courses import life
 from kirzl_lab.courses.download import members_of, tar_of
+from kirzl_lab.courses.export import csv_lines
 from kirzl_lab.courses.terms import NextTerm
+from kirzl_lab.grading.tasks import newest_graded
 from kirzl_lab.service.access import course_place_of, viewer_of
 from kirzl_lab.service.course_models import Copy, CourseDetails, NewCourse
 from kirzl_lab.service.exchange_models import CourseName
+from kirzl_lab.service.gradebooks import whole
 from kirzl_lab.service.routes import API
 from kirzl_lab.service.state import state_of
 from kirzl_lab.store.members import member_of_course
@@ -108,8 +112,11 @@ async def make_copy(request: Request, name: str, then: NextTerm) -> Space:
 async def download(request: Request) -> Response:
     """The archive of the course of the address, streamed."""
     state, space = state_of(request), course_place_of(request).space
+    grades = await whole(state, space)
+    gradebook = await asyncio.to_thread(lambda: b"".join(csv_lines(grades)))
     async with state.reading() as session:
-        members = await members_of(session, space, state.clock())
+        graded = {each.submission_id: each.sha256 for each in await newest_graded(session, space.id)}
+        members = await members_of(session, space, state.clock(), gradebook=gradebook, graded=graded)
     headers = {
         "Content-Disposition": f'attachment; filename="{space.name}.tar"',
         "X-Content-Type-Options": "nosniff",
