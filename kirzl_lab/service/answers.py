@@ -23,6 +23,7 @@ from kirzl_lab.problems import (
     NotLoggedIn,
     Problem,
     RequestRefused,
+    TooLarge,
 )
 from kirzl_lab.service.access import find_viewer
 from kirzl_lab.service.pages import language_of, page, words_of
@@ -30,6 +31,8 @@ from kirzl_lab.service.sessions import local_path
 from kirzl_lab.service.state import state_of
 
 PROBLEM_JSON = "application/problem+json"
+LARGEST_JSON = 256 * 1024
+"""Bytes of a body: JSON is read and understood before anybody has asked who sends it."""
 LOG = logging.getLogger("kirzl_lab.service")
 
 
@@ -123,6 +126,8 @@ async def _http(request: Request, error: Exception) -> Response:
         problem = NotFound()
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         problem = MethodRefused()
+    elif error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        problem = TooLarge(limit=f"{LARGEST_JSON // 1024} KiB")
     return await tell(request, problem, dict(error.headers or {}))
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import socket
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
@@ -299,3 +300,25 @@ async def test_large_ones_pass_through_in_constant_memory(in_course: Service, tm
                 assert tracemalloc.get_traced_memory()[1] < 8 * MIB
             finally:
                 tracemalloc.stop()
+
+
+async def test_nobody_has_a_large_body_understood_before_they_are_known(released: Service) -> None:
+    """Every address that takes JSON: FastAPI reads it before any of our code asks who sends it."""
+    paths = released.app.openapi()["paths"]
+    taking = [
+        (method, path)
+        for path, methods in paths.items()
+        for method, about in methods.items()
+        if "application/json" in about.get("requestBody", {}).get("content", {})
+    ]
+    assert len(taking) > 5
+    async with released.client() as stranger:
+        for method, path in taking:
+            body = Body(*[b"[]," * 20_000] * 100)
+            answer = await stranger.request(
+                method, re.sub(r"{\w+}", "1", path), content=body, headers={"Content-Type": "application/json"}
+            )
+            assert (answer.status_code, slug(answer)) == (413, "too-large"), path
+            assert body.taken <= 6, path
+            answer = await stranger.request(method, re.sub(r"{\w+}", "1", path), json=[[]] * 300_000)
+            assert answer.status_code == 413, path

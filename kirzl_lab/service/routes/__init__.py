@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import Security
 from fastapi.security import HTTPBearer
 
-from kirzl_lab.service.answers import PROBLEM_JSON, ProblemDetails
+from kirzl_lab.service.answers import LARGEST_JSON, PROBLEM_JSON, ProblemDetails
 
 
 def _problem(description: str) -> dict[str, Any]:
@@ -13,7 +13,7 @@ def _problem(description: str) -> dict[str, Any]:
     return {"description": description, "content": {PROBLEM_JSON: {"schema": schema}}}
 
 
-API: dict[str, Any] = {
+STREAMED: dict[str, Any] = {
     # For the description alone: `admit` is what checks the token.
     "dependencies": [Security(HTTPBearer(auto_error=False, description="A token of the hub."))],
     "responses": {
@@ -23,4 +23,7 @@ API: dict[str, Any] = {
         503: _problem("The hub or the lab database does not answer."),
     },
 }
-"""What every route of the REST API has in common."""
+"""What every route of the REST API has in common. One that reads its body itself sees to how much that is."""
+
+API: dict[str, Any] = STREAMED | {"max_body_size": LARGEST_JSON}
+"""The same for routes whose body is JSON, or that have none."""

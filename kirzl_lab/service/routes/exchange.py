@@ -29,7 +29,7 @@ from kirzl_lab.service.exchange_models import (
     SubmissionsAsked,
 )
 from kirzl_lab.service.receiving import receive
-from kirzl_lab.service.routes import API
+from kirzl_lab.service.routes import API, STREAMED
 from kirzl_lab.service.state import state_of
 from kirzl_lab.store.members import Member, binding_of, courses_of
 
@@ -38,7 +38,7 @@ router = APIRouter(tags=["exchange"])
 OF_ASSIGNMENT = "/api/courses/{course}/assignments/{assignment}"
 OF_SUBMISSION = "/api/courses/{course}/submissions/{submission}"
 
-TAKES: dict[str, Any] = API | {
+TAKES: dict[str, Any] = STREAMED | {
     "openapi_extra": {
         "requestBody": {"required": True, "content": {GZIP: {"schema": {"type": "string", "format": "binary"}}}}
     }

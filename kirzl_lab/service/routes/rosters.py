@@ -23,14 +23,14 @@ from kirzl_lab.service.course_models import (
 from kirzl_lab.service.exchange_models import CourseName
 from kirzl_lab.service.models import Lines, lines
 from kirzl_lab.service.pages import words_of
-from kirzl_lab.service.routes import API
+from kirzl_lab.service.routes import API, STREAMED
 from kirzl_lab.service.state import state_of
 from kirzl_lab.store.difference import Change
 
 router = APIRouter(tags=["rosters"])
 
 ROSTER = "/api/courses/{course}/roster"
-TAKES_CSV: dict[str, Any] = API | {
+TAKES_CSV: dict[str, Any] = STREAMED | {
     "openapi_extra": {"requestBody": {"required": True, "content": {"text/csv": {"schema": {"type": "string"}}}}}
 }
 

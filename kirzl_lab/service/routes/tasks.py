@@ -9,7 +9,7 @@ from kirzl_lab.problems import UnknownTask
 from kirzl_lab.service.access import task_token_of
 from kirzl_lab.service.downloads import GIVES, archive
 from kirzl_lab.service.receiving import receive_for_task
-from kirzl_lab.service.routes import API
+from kirzl_lab.service.routes import STREAMED
 from kirzl_lab.service.state import state_of
 from kirzl_lab.store.archives import Limits
 from kirzl_lab.store.blob_rows import need
@@ -30,7 +30,7 @@ async def api_prepared(request: Request) -> Response:
     return await archive(request, task.prepared_sha256, "prepared")
 
 
-@router.put("/api/tasks/result", name="api_result", status_code=204, summary="Reports what a task gave", **API)
+@router.put("/api/tasks/result", name="api_result", status_code=204, summary="Reports what a task gave", **STREAMED)
 async def api_result(request: Request) -> None:
     """The folder as it is after running. Taken once, for the attempt that is waited for."""
     state = state_of(request)
