@@ -6,6 +6,8 @@ a process, and `work` is a course folder that holds this submission and nothing 
 
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,11 +15,22 @@ from typing import Any, ClassVar
 # jsonschema would load a grammar of web addresses for 1.7 s; no schema of a notebook has such addresses.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.api import (
+    Assignment,
+    BaseCell,
+    Gradebook,
+    GradeCell,
+    MissingEntry,
+    Notebook,
+    SolutionCell,
+    SourceCell,
+    TaskCell,
+)
 from nbgrader.converters import Autograde, GenerateFeedback
 from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
-from nbgrader.preprocessors import Execute
+from nbgrader.preprocessors import Execute, NbGraderPreprocessor
+from sqlalchemy import insert, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 from traitlets.config import Config
@@ -29,10 +42,19 @@ SQLITE_PATIENCE_S = 30
 """How long to wait for another writer: formgrader, or a person's `nbgrader`."""
 
 
+class ForgetTags(NbGraderPreprocessor):  # type: ignore[misc] # nbgrader has no types
+    """Takes every cell's tags away. nbclient leaves out cells with the tag `skip-execution`, and tests without output pass."""
+
+    def preprocess_cell(self, cell: Any, resources: Any, cell_index: int) -> tuple[Any, Any]:
+        """The cell as it is run."""
+        cell.metadata.pop("tags", None)
+        return cell, resources
+
+
 class Prepare(Autograde):  # type: ignore[misc] # nbgrader has no types
     """Autograde up to execution. The files stay writable, as they are for the code that runs next in nbgrader."""
 
-    autograde_preprocessors: ClassVar[list[Any]] = []
+    autograde_preprocessors: ClassVar[list[Any]] = [ForgetTags]
 
     def set_permissions(self, assignment_id: str, student_id: str) -> None:
         """Left to the last step."""
@@ -66,10 +88,12 @@ def convert(kind: type[Autograde], of: ToGrade, work: Path, source: Path | None 
     for name, value in of.options.items():
         section, option = name.split(".")
         config[section][option] = value
-    converter = kind(coursedir=_course(of, work, config), config=config, force=True)
-    if kind is Finish:
-        converter.autograde_preprocessors = [one for one in converter.autograde_preprocessors if one is not Execute]
-    _run(converter, of)
+    with _told(of):
+        gradebook = _copied(of, work / "assignment.db") if kind is Prepare else gradebook_url(of)
+        converter = kind(coursedir=_course(of, work, config, gradebook), config=config, force=True)
+        if kind is Finish:
+            converter.autograde_preprocessors = [one for one in converter.autograde_preprocessors if one is not Execute]
+        converter.start()
     return folder(work, "autograded", of)
 
 
@@ -79,7 +103,8 @@ def convert_feedback(of: ToGrade, work: Path) -> Path:
     Raises `NotGradable` and `GradebookAway`; why is in the log.
     """
     config = Config()
-    _run(GenerateFeedback(coursedir=_course(of, work, config), config=config, force=True), of)
+    with _told(of):
+        GenerateFeedback(coursedir=_course(of, work, config, gradebook_url(of)), config=config, force=True).start()
     return folder(work, "feedback", of)
 
 
@@ -96,21 +121,48 @@ def must_be_in_gradebook(of: ToGrade) -> None:
         raise GradebookAway from error
 
 
-def _course(of: ToGrade, work: Path, config: Config) -> CourseDirectory:
+def _copied(of: ToGrade, file: Path) -> str:
+    """The address of a new gradebook that has the assignment and nobody's work.
+
+    nbgrader notes a submission before it runs it. With the real gradebook its grade would stand under the time of a
+    submission that may never be graded. Raises `MissingEntry` and `OperationalError`.
+    """
+    address = f"sqlite:///{file}"
+    with Gradebook(gradebook_url(of), of.course) as real, Gradebook(address, of.course) as copy:
+        assignment = real.find_assignment(of.assignment).id
+        notebooks = select(Notebook.id).where(Notebook.assignment_id == assignment)
+        cells = select(BaseCell.id).where(BaseCell.notebook_id.in_(notebooks))
+        tables = {
+            Assignment: Assignment.id == assignment,
+            Notebook: Notebook.assignment_id == assignment,
+            BaseCell: BaseCell.notebook_id.in_(notebooks),
+            SourceCell: SourceCell.notebook_id.in_(notebooks),
+            **{kind: kind.__table__.c.id.in_(cells) for kind in (GradeCell, SolutionCell, TaskCell)},
+        }
+        for kind, wanted in tables.items():
+            rows = [dict(row) for row in real.db.execute(select(kind.__table__).where(wanted)).mappings()]
+            if rows:
+                copy.db.execute(insert(kind.__table__), rows)
+        copy.db.commit()
+    return address
+
+
+def _course(of: ToGrade, work: Path, config: Config, gradebook: str) -> CourseDirectory:
     return CourseDirectory(
         config=config,
         root=str(work),
         course_id=of.course,
         assignment_id=of.assignment,
         student_id=of.student,
-        db_url=gradebook_url(of),
+        db_url=gradebook,
     )
 
 
-def _run(converter: Any, of: ToGrade) -> None:
+@contextmanager
+def _told(of: ToGrade) -> Iterator[None]:
     try:
-        converter.start()
-    except NbGraderException as error:
+        yield
+    except (NbGraderException, MissingEntry) as error:
         if isinstance(error.__context__, OperationalError):
             raise GradebookAway from error
         raise NotGradable(assignment=of.assignment) from error

@@ -15,8 +15,7 @@ from kirzl_lab.problems import SubmissionRefused
 def prepare(of: ToGrade, files: Path, prepared: Path, work: Path, source: Path | None = None) -> None:
     """Make the folder `prepared` from what was handed in, `files`, in the empty folder `work` on the same disk.
 
-    The student and the submission are in the gradebook then, and notebooks that were not handed in have zero points.
-    Raises `SubmissionRefused`, `NotGradable`, `GradebookAway`.
+    The gradebook is read and not changed. Raises `SubmissionRefused`, `NotGradable`, `GradebookAway`.
     """
     submitted = autograde.folder(work, "submitted", of)
     try:

@@ -51,7 +51,7 @@ async def prepare(of: ToGrade, files: Path, prepared: Path, *, source: Path | No
     """Make the folder `prepared` from what was handed in, `files`: nbgrader's autograde up to execution. Its log.
 
     `prepared` must not exist, its parent must. `source` is the folder of the assignment's own files; its notebooks are
-    not read. The gradebook must exist and have the assignment; the student is added. Raises `SubmissionRefused`,
+    not read. The gradebook must exist and have the assignment; nothing is changed there. Raises `SubmissionRefused`,
     `NotGradable`, `GradebookAway`, `GradingBroke`, each with the end of the log in its field `log`.
     """
     paths = {"files": files, "prepared": prepared, "source": source}

@@ -148,10 +148,10 @@ def test_a_refusal_changes_nothing(
 
 
 def test_the_time_is_the_labs(handed_in: Course, prepared: Path, executed: Path, tmp_path: Path) -> None:
-    before, work = facts(handed_in), tmp_path / "finish"
+    work = tmp_path / "finish"
     (executed / "timestamp.txt").unlink()
     (executed / "timestamp.txt").mkdir()
     work.mkdir()
     finish(handed_in.to_grade(STUDENT, LATE), prepared, executed, tmp_path / "autograded", work)
-    assert facts(handed_in)[STUDENT]["timestamp"] == before[STUDENT]["timestamp"]
+    assert facts(handed_in)[STUDENT]["timestamp"] == LATE.replace(tzinfo=None)
     assert (tmp_path / "autograded" / "timestamp.txt").read_text() == "2026-11-02 15:00:00.000000 UTC"

@@ -240,3 +240,34 @@ def test_names_and_options_that_lead_elsewhere_are_refused(wrong: dict[str, Any]
     right = {"course": "c", "assignment": "a", "student": "s", "submitted_at": EARLY, "gradebook": "sqlite:///x"}
     with pytest.raises(ValueError, match=r"no name|time zone|no options"):
         ToGrade(**(right | wrong))
+
+
+async def test_preparing_a_submission_leaves_the_grade_of_another_alone(
+    handed_in: Course, prepared: Path, tmp_path: Path
+) -> None:
+    """It may be cancelled, fail, or be overtaken: then the older grade stands, under the time of what it is for."""
+    way = tmp_path / "way"
+    way.mkdir()
+    await steps.finish(handed_in.to_grade(STUDENT, LATE), prepared, prepared, way / "graded", still_wanted=wanted)
+    before = facts(handed_in)
+    handed_in.hand_in(STUDENT, EARLY, {"problem2": handed_in.released("problem2")})  # a notebook less, at another time
+    await steps.prepare(handed_in.to_grade(STUDENT, EARLY), handed_in.submitted(STUDENT), way / "again")
+    await steps.prepare(handed_in.to_grade("x-new", EARLY), handed_in.submitted(STUDENT), way / "new")
+    assert facts(handed_in) == before
+
+
+@pytest.mark.laptop
+async def test_tests_are_run_whatever_the_student_wrote_beside_them(fresh: Course, tmp_path: Path) -> None:
+    """A cell with the tag `skip-execution` would not be run, and has no errors: for nbgrader it passed."""
+    notebooks = {name: fresh.released(name) for name in ("problem1", "problem2")}
+    for notebook in notebooks.values():
+        for cell in notebook.cells:
+            cell.metadata["tags"] = ["skip-execution"]
+    fresh.hand_in(STUDENT, EARLY, notebooks)
+    of, way = fresh.to_grade(STUDENT, EARLY), tmp_path / "way"
+    way.mkdir()
+    await steps.prepare(of, fresh.submitted(STUDENT), way / "prepared", source=fresh.source)
+    outcome = await laptop.execute(way / "prepared", way / "executed", Limits(cell_s=20, total_s=120))
+    assert outcome.reason is None, outcome.log
+    score, _log = await steps.finish(of, way / "prepared", way / "executed", way / "graded", still_wanted=wanted)
+    assert score.score == 0, score
