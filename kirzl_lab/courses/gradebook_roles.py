@@ -11,7 +11,7 @@ They stand beside the lab's own tables, in one database, so that one backup hold
 - logins of people have a limit of connections and cannot make temporary tables, so they cannot fill the server.
 
 Roles belong to the whole PostgreSQL server, schemas to one database: names carry a mark of the database. The lab makes
-all of this in one transaction at a time (an advisory lock), because PostgreSQL refuses concurrent changes of rights.
+all of this in one transaction at a time (a lock), because PostgreSQL refuses concurrent changes of rights.
 """
 
 import hashlib
@@ -27,11 +27,11 @@ from kirzl_lab.catalog.models import is_space_name
 from kirzl_lab.courses.gradebook_tables import bring_up_to_date, is_up_to_date
 from kirzl_lab.store.locks import Lock
 
-ADVISORY_LOCK = 5_127_460_932
-"""An arbitrary number that stands for "somebody changes roles of gradebooks" among PostgreSQL's advisory locks."""
 MOST_CONNECTIONS = 10
 """Of one person to one course's gradebook: formgrader keeps one, a terminal with nbgrader one more."""
 CONNECT_TIMEOUT_S, STATEMENT_TIMEOUT_S = 5, 20
+PAGE_PATIENCE_S, LOCK_TIMEOUT_S = 2, 15
+"""How long a page, and a step of grading, wait for somebody who holds a lock on the gradebook."""
 
 
 def course_role(database: str, course: str) -> str:
@@ -105,7 +105,7 @@ class GradebookSchemas:
     def lab_url(self, course: str) -> str:
         """The lab's own address, acting as the course's role in its schema."""
         role = course_role(self._database, course)
-        options = f"-c role={role} -c search_path={role}"
+        options = f"-c role={role} -c search_path={role} -c lock_timeout={LOCK_TIMEOUT_S}s"
         return self._url.update_query_dict({"options": options}).render_as_string(hide_password=False)
 
     def staff_url(self, course: str, hub_name: str) -> str:
@@ -134,6 +134,8 @@ class GradebookSchemas:
         prefix = login_prefix(self._database, course)
         with self._engine.connect() as connection:
             gone = sorted(login for login in _Raw(connection).roles_from(prefix) if login not in wanted)
+        for login in gone:  # all of them, before any is dropped
+            self._bar(login)
         for login in gone:
             self._drop(login)
         return gone
@@ -152,8 +154,8 @@ class GradebookSchemas:
                     raw.run("DROP OWNED BY {}", each)
                     raw.run("DROP ROLE {}", each)
 
-    def _drop(self, login: str) -> None:
-        """First no new session can begin, and that is committed; then those that are open end; then the login goes."""
+    def _bar(self, login: str) -> None:
+        """No new session can begin, once this is committed."""
         with self._changing() as connection:
             raw = _Raw(connection)
             if not raw.roles(login):
@@ -161,6 +163,9 @@ class GradebookSchemas:
             raw.run("ALTER ROLE {} NOLOGIN", login)
             # To end another login's sessions one must be a member of it.
             raw.run("GRANT {} TO CURRENT_USER", login)
+
+    def _drop(self, login: str) -> None:
+        """Sessions that are open end, and the login goes."""
         with self._changing() as connection:
             raw = _Raw(connection)
             if raw.roles(login):
@@ -168,6 +173,7 @@ class GradebookSchemas:
                     text("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = :login"),
                     {"login": login},
                 )
+                raw.run("DROP OWNED BY {}", login)  # what a session can make without a right: large objects, defaults
                 raw.run("DROP ROLE {}", login)
 
     @contextmanager
@@ -178,6 +184,7 @@ class GradebookSchemas:
         one_moment = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with self._engine.connect().execution_options(**one_moment) as connection:
             role = course_role(self._database, course)
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{PAGE_PATIENCE_S}s'")
             _act_as(connection, role, role)
             yield connection
 
@@ -188,7 +195,7 @@ class GradebookSchemas:
     @contextmanager
     def _changing(self) -> Iterator[Connection]:
         with self._engine.begin() as connection:
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({Lock.GRADEBOOK_ROLES})")
+            connection.exec_driver_sql(Lock.GRADEBOOK_ROLES)
             yield connection
 
 

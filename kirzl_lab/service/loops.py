@@ -54,22 +54,37 @@ async def end_gradebook_logins(state: ServiceState) -> None:
     """End the logins, and their sessions, of people who do not run the course any more. Raises `LabDatabaseAway`."""
     async with state.reading() as session:
         staff = await staff_of_courses(session)
+    failed: list[Exception] = []
     for course, hub_names in staff.items():
-        for login in await asyncio.to_thread(state.gradebooks.reconcile_logins, course, hub_names):
+        try:
+            ended = await asyncio.to_thread(state.gradebooks.reconcile_logins, course, hub_names)
+        except Exception as error:  # of one course: others are seen to all the same
+            log.warning("Logins to the gradebook of %s could not be ended: %s", course, error)
+            failed.append(error)
+            continue
+        for login in ended:
             log.info("The login %s to the gradebook of %s has ended", login, course)
+    if failed:
+        raise failed[0]
 
 
 async def erase_deleted_courses(state: ServiceState) -> list[str]:
     """Erase courses that were deleted and whose grace is over; returns their names. Raises `LabDatabaseAway`."""
     async with state.reading() as session:
         due = await due_to_erase(session, state.clock())
+    erased: list[str] = []
     for name in due:
         # First what the rows lead to: a course without rows is not looked at again.
-        await asyncio.to_thread(state.gradebooks.remove, name)
+        try:
+            await asyncio.to_thread(state.gradebooks.remove, name)
+        except Exception:  # of one course: others are erased all the same
+            log.exception("The gradebook of the course %s, which was deleted, could not be removed", name)
+            continue
         async with state.writing() as session:
             await erase(session, name, state.clock())
         log.info("Erased the course %s, which was deleted", name)
-    return due
+        erased.append(name)
+    return erased
 
 
 async def remove_blobs(state: ServiceState) -> None:

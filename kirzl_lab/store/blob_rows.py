@@ -18,18 +18,17 @@ from kirzl_lab.store.tables import Base
 
 LEFT_ALONE = timedelta(hours=1)
 """How long a blob without a row stays: somebody may be about to write it. Longer than any upload takes."""
-ADVISORY_LOCK = 5_127_460_932
-"""An arbitrary number that stands for "rows of blobs are written, blobs are removed" among PostgreSQL's locks."""
 
 
 async def need(session: AsyncSession, blobs: Blobs, draft: Draft, blob: Blob, now: datetime) -> str:
     """Write in the caller's transaction that the blob is needed; it was kept from the draft. Returns its SHA-256."""
-    await _lock(session, "pg_advisory_xact_lock_shared")
+    await _lock(session, Lock.BLOBS_WRITTEN)
     if not await blobs.has(blob.sha256):
         await blobs.keep(draft)
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     row = insert(BlobRow).values(sha256=blob.sha256, size=blob.size, created_at=now)
-    await session.execute(row.on_conflict_do_nothing())
+    # Needed from now on by somebody else: an old row that nothing points to must not go before that is written.
+    await session.execute(row.on_conflict_do_update(index_elements=["sha256"], set_={"created_at": now}))
     return blob.sha256
 
 
@@ -40,7 +39,7 @@ async def remove_unneeded(store: Store, blobs: Blobs, now: datetime) -> int:
     """
     before, removed = now - LEFT_ALONE, 0
     async with store.writing() as session:
-        await _lock(session, "pg_advisory_xact_lock")
+        await _lock(session, Lock.BLOBS_REMOVED)
         await session.execute(delete(BlobRow).where(BlobRow.created_at < before, ~or_(*_uses())))
     async for batch in blobs.old(before):
         async with store.reading() as session:
@@ -48,7 +47,7 @@ async def remove_unneeded(store: Store, blobs: Blobs, now: datetime) -> int:
         if not candidates:  # as nearly always: nobody who hands in has to wait
             continue
         async with store.writing() as session:
-            await _lock(session, "pg_advisory_xact_lock")
+            await _lock(session, Lock.BLOBS_REMOVED)
             unneeded = await _without_row(session, candidates)
             await blobs.remove(unneeded)
             removed += len(unneeded)
@@ -71,7 +70,7 @@ def _uses() -> list[Exists]:
     ]
 
 
-async def _lock(session: AsyncSession, function: str) -> None:
+async def _lock(session: AsyncSession, lock: Lock) -> None:
     """Until the transaction ends. On SQLite a session that writes is alone already."""
     if session.get_bind().dialect.name == "postgresql":
-        await session.execute(text(f"SELECT {function}({Lock.BLOBS})"))
+        await session.execute(text(lock))

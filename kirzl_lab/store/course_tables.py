@@ -37,9 +37,9 @@ class Assignment(Base):
     released_at: Mapped[datetime | None]
     """When students could fetch it last; empty once it is withdrawn."""
     released_by: Mapped[int | None] = mapped_column(ForeignKey("persons.id"))
-    release_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
+    release_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"), index=True)
     """What students fetch; kept when it is withdrawn."""
-    source_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
+    source_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"), index=True)
     """What it was made from, with solutions and hidden tests; for staff alone."""
     created_at: Mapped[datetime]
 
@@ -60,12 +60,12 @@ class Submission(Base):
     """Made by the client and sent with every try to hand this in: a try that comes again is the same submission."""
     submitted_at: Mapped[datetime]
     """The lab's time, by which lateness is judged. Differs between the submissions of one person to one assignment."""
-    sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"))
+    sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"), index=True)
     files: Mapped[int]
     notebooks: Mapped[list[str]] = mapped_column(JSON)
     receipt: Mapped[str] = mapped_column(Line())
     """Signed by the lab: see `kirzl_lab.courses.receipts`."""
-    feedback_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
+    feedback_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"), index=True)
     """What the person may fetch; empty before feedback is released."""
     feedback_at: Mapped[datetime | None]
     feedback_asked_at: Mapped[datetime | None] = mapped_column(index=True)
@@ -102,14 +102,16 @@ class GradingTask(Base):
     """See `kirzl_lab.grading.tasks.State`."""
     attempt: Mapped[int] = mapped_column(default=1)
     """Counted from 1; what an older attempt reports is refused."""
+    losses: Mapped[int] = mapped_column(default=0)
+    """Attempts since somebody asked for this task that came to nothing through no fault of the submission."""
     fetch_hash: Mapped[str | None] = mapped_column(Line(64), unique=True)
     """SHA-256 of the token with which this attempt fetches its files, once; empty when there is none (any more)."""
     report_hash: Mapped[str | None] = mapped_column(Line(64), unique=True)
     """The same for the token with which it reports."""
-    prepared_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
-    executed_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
+    prepared_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"), index=True)
+    executed_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"), index=True)
     """What came back, with outputs. From student code: hostile."""
-    graded_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
+    graded_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"), index=True)
     """nbgrader's `autograded` folder, as finish left it: with scores in it, and with the hidden tests. For staff alone."""
     reason: Mapped[str | None] = mapped_column(Line(40))
     """Why it failed, one of `kirzl_lab.grading.outcomes.Reason`."""

@@ -1,14 +1,23 @@
-"""The lab's numbers among PostgreSQL's advisory locks. All are of one database, so no two may be the same."""
+"""What is done by one at a time in PostgreSQL.
 
-from enum import IntEnum
+Locks of the lab's own tables, which nobody else has a right to: anybody with a login to the database, and people who run
+a course have one, could take an advisory lock and keep it. Every lock ends with its transaction.
+"""
+
+from enum import StrEnum
+from typing import Final
 
 
-class Lock(IntEnum):
-    """What is done by one at a time. The numbers are arbitrary, and stay: other versions of the lab take them, too."""
+class Lock(StrEnum):
+    """Statements that wait for a turn. Readers of the tables wait for none of them."""
 
-    MIGRATION = 5_127_460_931
-    """Somebody migrates the lab database."""
-    BLOBS = 5_127_460_932
-    """Shared: rows of blobs are written; alone: blobs are removed."""
-    GRADEBOOK_ROLES = 5_127_460_933
+    BLOBS_WRITTEN = "LOCK TABLE blobs IN ROW EXCLUSIVE MODE"
+    """Rows of blobs are written, by many at a time."""
+    BLOBS_REMOVED = "LOCK TABLE blobs IN SHARE ROW EXCLUSIVE MODE"
+    """Blobs are removed, by one, while nobody writes their rows."""
+    GRADEBOOK_ROLES = "LOCK TABLE alembic_version IN SHARE ROW EXCLUSIVE MODE"
     """Somebody changes roles and schemas of gradebooks."""
+
+
+MIGRATION: Final = 5_127_460_931
+"""The one advisory lock: there may be no table yet. Other versions of the lab take the same number."""

@@ -20,11 +20,9 @@ from sqlalchemy import URL, Connection, create_engine, event, make_url
 from sqlalchemy.pool import NullPool
 
 from kirzl_lab.problems import NewerDatabase
-from kirzl_lab.store.locks import Lock
+from kirzl_lab.store.locks import MIGRATION
 
 FOLDER = Path(__file__).parent / "migrations"
-ADVISORY_LOCK = 5_127_460_931
-"""An arbitrary number that stands for "somebody migrates the lab database" among PostgreSQL's advisory locks."""
 TURN_TIMEOUT_S = 120
 """How long SQLite waits for a process that writes before the migration gives up."""
 
@@ -88,7 +86,7 @@ def _own_transaction(url: str) -> Iterator[Connection]:
         return
     engine = create_engine(address, poolclass=NullPool)
     with engine.begin() as connection:
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({Lock.MIGRATION})")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION})")
         yield connection
 
 

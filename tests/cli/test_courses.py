@@ -67,7 +67,7 @@ def test_from_new_to_deleted(lab: FakeHub, tmp_path: Path) -> None:
     to = tmp_path / "stat-1.tar"
     assert run("download", "stat-1", "--to", str(to))[0] == 0
     with tarfile.open(to) as archive:
-        assert archive.getnames() == ["stat-1/course.json", "stat-1/roster.csv"]
+        assert archive.getnames() == ["stat-1/course.json", "stat-1/roster.csv", "stat-1/gradebook.csv"]
     assert run("download", "stat-1", "--to", str(to))[0] == Exit.CANNOT, "nothing is written over"
     assert run("restore", "stat-1")[0] == 0
     assert run("archive", "stat-1")[0] == 0

@@ -94,8 +94,8 @@ def any_database(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def postgres_database(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of an empty database in PostgreSQL; roles that gradebooks made there go with it."""
+    """The address of a fresh lab database in PostgreSQL; roles that gradebooks made there go with it."""
     postgres = request.getfixturevalue("postgres")
-    name = postgres.create()
+    name = postgres.create(request.getfixturevalue("postgres_template"))
     yield postgres.url(name)
     postgres.run(f"DROP DATABASE {name} WITH (FORCE)")
