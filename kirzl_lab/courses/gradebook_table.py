@@ -206,6 +206,6 @@ def _turned(wanted: Wanted, sort: str) -> bool:
 
 
 def _folded(text: str) -> str:
-    """For searching and sorting: without case and without marks, so that Öztürk stands with O and is found by ozturk."""
+    """For searching and sorting: without case and without marks, so that Übende stands with U and is found by ubende."""
     apart = unicodedata.normalize("NFKD", text.casefold())
     return "".join(letter for letter in apart if not unicodedata.combining(letter))

@@ -29,7 +29,7 @@ WRONG = {
     "empty": ("", [f"1 found an empty file, expected a first line {HEADER}"]),
     "blank lines": ("\n\n", [f"1 found an empty file, expected a first line {HEADER}"]),
     "column misspelt": ("institution,claim,value,rolle\nuni,id,1,pupil\n", ["1 found a column “rolle”, expected role", "2 found “pupil” as role, expected one of student, assistant, instructor"]),
-    "column unknown": (f"{HEADER},name\nuni,id,1,student,,Ada\n", [f"1 found a column “name”, expected {COLUMNS}"]),
+    "column unknown": (f"{HEADER},name\nuni,id,1,student,,Student\n", [f"1 found a column “name”, expected {COLUMNS}"]),
     "column missing": ("institution,claim,value\nuni,id,1\n", [f"1 found no column role, expected {COLUMNS}"]),
     "column twice": ("institution,claim,value,role,role\n", ["1 found the column role again, expected it once"]),
     "role": (f"{HEADER}\nuni,id,1,pupil,\n", ["2 found “pupil” as role, expected one of student, assistant, instructor"]),
@@ -45,12 +45,12 @@ WRONG = {
     "same person": (f"{HEADER}\nuni,id,1,student,\nuni,id,1,assistant,\nuni,id,1,student,\n", ["3 found “1” again, expected each person once: line 2 has the same", "4 found “1” again, expected each person once: line 2 has the same"]),
     "same address": (f"{HEADER}\nuni,email,a@uni.example,student,\nuni,email,A@UNI.example,student,\n", ["3 found “A@UNI.example” again, expected each person once: line 2 has the same"]),
     "same after normal form": (f"{HEADER}\nuni,id,\u00fc,student,\nuni,id,u\u0308,student,\n", ["3 found “\u00fc” again, expected each person once: line 2 has the same"]),
-    "not an address": (f"{HEADER}\nuni,email,ada,student,\n", ["2 found “ada” as value, expected an e-mail address"]),
+    "not an address": (f"{HEADER}\nuni,email,student1,student,\n", ["2 found “student1” as value, expected an e-mail address"]),
     "look-alike address": (f"{HEADER}\nuni,email,\u0430da@uni.example,student,\n", ["2 found “\u0430da@uni.example” as value, expected an e-mail address"]),
     "shortened number": (f"{HEADER}\nuni,id,\"1,00E+06\",student,\n", ["2 found “1,00E+06”, a number that was shortened, expected all of its digits: format the column as text in your spreadsheet"]),
     "NUL": (f"{HEADER}\nuni,id,1\x00,student,\nuni,id,2,student,\n", ["2 found the invisible character U+0000, expected text: delete it"]),
     "joiner": (f"{HEADER}\nuni,id,1\u200d,student,\n", ["2 found “1\ufffd” as value, expected text without invisible characters"]),
-    "Windows-1252": (f"{HEADER}\nuni,id,Müller,student,\nuni,id,2,pupil,\n".encode("cp1252"), ["2 found the byte 0xfc, “ü” in Windows-1252, expected UTF-8: save the file with that encoding", "3 found “pupil” as role, expected one of student, assistant, instructor"]),
+    "Windows-1252": (f"{HEADER}\nuni,id,Prüfling,student,\nuni,id,2,pupil,\n".encode("cp1252"), ["2 found the byte 0xfc, “ü” in Windows-1252, expected UTF-8: save the file with that encoding", "3 found “pupil” as role, expected one of student, assistant, instructor"]),
     "UTF-16": (f"{HEADER}\n".encode("utf-16"), ["1 found UTF-16, expected UTF-8: save the file with that encoding"]),
     "value too long": (f"{HEADER}\nuni,id,{'1' * 501},student,\n", [f"2 found “{'1' * 59}…” as value, expected at most 500 characters"]),
     "line too long": (f"{HEADER}\nuni,id,{'1' * 200_000},student,\n", ["2 found a value that is too long, expected at most 500 characters"]),
@@ -76,7 +76,7 @@ def test_a_huge_roster_is_not_read(tmp_path: Path) -> None:
 def test_what_spreadsheets_write(tmp_path: Path, separator: str, end: str, mark: str) -> None:
     lines = [
         ["role", "value", " institution", '"claim"', "section"],
-        ["student", '"O\'Neil, ""Ada"""', "uni", "name", " Mon "],
+        ["student", '"Student\'s, ""One"""', "uni", "name", " Mon "],
         [],
         ["", "", "", "", ""],
         ["assistant", "ü;" if separator != ";" else '"ü;"', "uni", "name", ""],
@@ -85,7 +85,7 @@ def test_what_spreadsheets_write(tmp_path: Path, separator: str, end: str, mark:
 
     assert told(roster) == []
     assert [(row.institution, row.claim, row.value, row.role, row.section) for row in roster.rows] == [
-        ("uni", "name", 'O\'Neil, "Ada"', "student", "Mon"),
+        ("uni", "name", 'Student\'s, "One"', "student", "Mon"),
         ("uni", "name", "ü;", "assistant", ""),
     ]
     assert [entry.line for entry in roster.entries] == [2, 5]

@@ -88,7 +88,7 @@ def test_a_course_file_says_everything(lab: FakeHub, tmp_path: Path) -> None:
 def test_a_roster_from_a_file_and_by_hand(lab: FakeHub, tmp_path: Path) -> None:
     run("new", "stat-1", *NEW)
     file = tmp_path / "people.csv"
-    file.write_bytes("E-Mail;Gruppe\namira@uni.example;Größe\nx@uni.example;\n".encode("cp1252"))
+    file.write_bytes("E-Mail;Gruppe\nstudent@uni.example;Größe\nx@uni.example;\n".encode("cp1252"))
     words = ("roster", "upload", "stat-1", str(file), "--institution", "uni")
     code, said = run(*words, "--dry-run")
     assert (code, said.count("roster-added"), "Nothing was changed" in said) == (0, 2, True)
@@ -97,12 +97,12 @@ def test_a_roster_from_a_file_and_by_hand(lab: FakeHub, tmp_path: Path) -> None:
     assert run(*words) == (0, "✓ The roster is like that already.")
     code, waiting = run_json("roster", "list", "stat-1", "--state", "waiting")
     assert [row["value"] for row in waiting] == ["x@uni.example"]
-    assert "Amira Öztürk bound" in run("roster", "list", "stat-1")[1]
-    add = ("roster", "add", "stat-1", "amira@uni.example", "--institution", "uni", "--role", "assistant")
+    assert "Student Prüfling bound" in run("roster", "list", "stat-1")[1]
+    add = ("roster", "add", "stat-1", "student@uni.example", "--institution", "uni", "--role", "assistant")
     assert "student → assistant" in run(*add)[1]
     assert "roster-removed" in run("roster", "remove", "stat-1", "X@uni.example")[1]
     assert run("roster", "remove", "stat-1", "x@uni.example")[0] == Exit.NO
-    assert run("roster", "remove", "stat-1", "ines@uni.example")[0] == Exit.NO, "the last instructor stays"
+    assert run("roster", "remove", "stat-1", "instructor@uni.example")[0] == Exit.NO, "the last instructor stays"
 
 
 def test_mistakes_in_a_file_are_told_by_line(lab: FakeHub, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def keys(folder: Folder) -> Keys:
 def parts(options: Options, keys: Keys) -> dict[str, Part]:
     starter = {
         "PATH": "/usr/bin",
-        "HOME": "/home/ada",
+        "HOME": "/home/student1",
         "KIRZL_LAB_DATA": "/elsewhere",
         "KIRZL_LAB_UNI_SECRET": "of-the-uni",
         "AWS_SECRET_ACCESS_KEY": "of-somebody-else",
@@ -87,7 +87,7 @@ def test_client_secrets_are_for_the_hub_and_for_what_sees_that_none_is_missing(p
 
 
 def test_every_part_has_a_home_and_finds_programs(parts: dict[str, Part]) -> None:
-    assert {part.environment["HOME"] for part in parts.values()} == {"/home/ada"}
+    assert {part.environment["HOME"] for part in parts.values()} == {"/home/student1"}
     assert all(part.environment["PATH"].endswith(":/opt/node/bin:/usr/bin") for part in parts.values())
 
 

@@ -19,7 +19,7 @@ def sleeper(environment: dict[str, str]) -> subprocess.Popen[bytes]:
 
 @pytest.mark.parametrize("server", [False, True])
 def test_a_leftover_is_ended(folder: Folder, server: bool) -> None:
-    home = {MARK: "x", "HOME": str(folder.path / "homes/ada/ml-101/work")}
+    home = {MARK: "x", "HOME": str(folder.path / "homes/student1/ml-101/work")}
     left = sleeper(home if server else {MARKER: str(folder.path)})
     assert end_leftovers(folder.path) == ["sleep"]
     assert not psutil.pid_exists(left.pid)
@@ -32,8 +32,8 @@ def test_others_are_spared(folder: Folder, tmp_path: Path) -> None:
         sleeper({MARKER: f"{folder.path}-2"}),
         # A setting, which somebody may have in the shell where their editor runs.
         sleeper({"KIRZL_LAB_DATA": str(folder.path)}),
-        sleeper({"HOME": str(folder.path / "homes/ada")}),
-        sleeper({MARK: "x", "HOME": f"{folder.path}-2/homes/ada"}),
+        sleeper({"HOME": str(folder.path / "homes/student1")}),
+        sleeper({MARK: "x", "HOME": f"{folder.path}-2/homes/student1"}),
     ]
     try:
         assert end_leftovers(folder.path) == []
@@ -53,7 +53,7 @@ def test_we_spare_ourselves(folder: Folder) -> None:
         print(end_leftovers(Path({str(folder.path)!r})))
     """
     shell = f"{sys.executable} -c '{script.replace(chr(39), chr(34))}'; echo alive"
-    environment = {**os.environ, MARK: "x", "HOME": str(folder.path / "homes/ada/ml-101/work")}
+    environment = {**os.environ, MARK: "x", "HOME": str(folder.path / "homes/student1/ml-101/work")}
     said = subprocess.run(["sh", "-c", shell], env=environment, capture_output=True, text=True, check=True).stdout
     assert said == "[]\nalive\n"
 

@@ -15,7 +15,7 @@ from kirzl_lab.store.tables import Identity, InstitutionRow, Person
 
 NOW = datetime(2026, 10, 12, 8, 0, tzinfo=UTC)
 SIZES = ("cpu-small", "cpu-medium")
-LECTURER, STUDENT, BLOCKED, NAMELESS = "ada-1111", "ben-2222", "cleo-3333", "dan-4444"
+LECTURER, STUDENT, BLOCKED, NAMELESS = "lecturer-1111", "student-2222", "blocked-3333", "nameless-4444"
 
 
 def course_file(**changes: object) -> CourseFile:
@@ -63,15 +63,15 @@ async def lab(any_store: Store) -> Store:
         for name in ("uni", "uas"):
             session.add(InstitutionRow(name=name, issuer=f"https://login.{name}.example", title_de=name, title_en=name))
     await log_in(
-        any_store, LECTURER, "uni", email="ada@uni.example", eduperson_scoped_affiliation="faculty@uni.example"
+        any_store, LECTURER, "uni", email="lecturer@uni.example", eduperson_scoped_affiliation="faculty@uni.example"
     )
-    await log_in(any_store, STUDENT, "uni", email="ben@uni.example", matriculation_number="1000001")
-    await log_in(any_store, BLOCKED, "uas", email="cleo@uas.example")
+    await log_in(any_store, STUDENT, "uni", email="student@uni.example", matriculation_number="1000001")
+    await log_in(any_store, BLOCKED, "uas", email="blocked@uas.example")
     await log_in(any_store, NAMELESS, "uas", eduperson_scoped_affiliation="faculty@uas.example")
-    ada = await person(any_store, LECTURER)
+    lecturer = await person(any_store, LECTURER)
     async with any_store.writing() as session:
         await session.execute(update(Person).where(Person.hub_name == BLOCKED).values(blocked_at=NOW))
-        await life.create(session, "stat-1", course_file(), SIZES, by=ada, now=NOW - timedelta(days=30))
+        await life.create(session, "stat-1", course_file(), SIZES, by=lecturer, now=NOW - timedelta(days=30))
     return any_store
 
 

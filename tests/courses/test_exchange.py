@@ -54,7 +54,7 @@ class Course:
         about = {"kind": "course", "title_de": "", "title_en": "", "spec": SPEC, "created_at": NOW}
         async with self.store.writing() as session:
             session.add(space := Space(name="ml-101", **about))
-            for name in ("ines", "amira", "noor"):
+            for name in ("instructor", "student1", "student2"):
                 session.add(person := Person(hub_name=name, display_name=name.title(), created_at=NOW))
                 await session.flush()
                 self.people[name] = By(person.id, name)
@@ -69,11 +69,11 @@ class Course:
 
     async def release(self, name: str = "ps1", content: bytes = b"given", *, force: bool = False) -> None:
         async with self.received(content, NOW) as received, self.store.writing() as session:
-            by = self.people["ines"]
+            by = self.people["instructor"]
             await exchange.release(session, self.blobs, self.space, name, received, by=by, due_at=DUE, force=force)
 
     async def submit(
-        self, who: str = "amira", key: str = KEY_1, content: bytes = b"done", at: datetime = NOW, name: str = "ps1"
+        self, who: str = "student1", key: str = KEY_1, content: bytes = b"done", at: datetime = NOW, name: str = "ps1"
     ) -> HandedIn:
         async with self.received(content, at) as received, self.store.writing() as session:
             what = {"by": self.people[who], "key": key, "signer": SIGNER}
@@ -81,7 +81,7 @@ class Course:
 
     async def withdraw(self, name: str = "ps1") -> None:
         async with self.store.writing() as session:
-            await exchange.withdraw(session, self.space, name, by=self.people["ines"], now=NOW)
+            await exchange.withdraw(session, self.space, name, by=self.people["instructor"], now=NOW)
 
     async def count(self, kind: type) -> int:
         async with self.store.reading() as session:
@@ -150,13 +150,13 @@ async def test_a_submission_has_a_receipt_for_what_was_handed_in(course: Course)
     await course.release()
     submission = (await course.submit(at=DUE + timedelta(seconds=1))).submission
     receipt = verify(submission.receipt, SIGNER.public_keys)
-    assert (receipt.course, receipt.assignment, receipt.student) == ("ml-101", "ps1", "amira")
+    assert (receipt.course, receipt.assignment, receipt.student) == ("ml-101", "ps1", "student1")
     assert (receipt.submission, receipt.sha256) == (str(submission.id), submission.sha256)
     assert (receipt.time, receipt.files, receipt.size) == (submission.submitted_at, 1, 4)
     async with course.store.reading() as session:
         found = await submissions_page(session, course.space.id)
     assert [(line.student, line.student_name, line.late, line.size) for line in found.items] == [
-        ("amira", "Amira", True, 4)
+        ("student1", "Student1", True, 4)
     ]
 
 
@@ -181,7 +181,7 @@ async def test_the_same_key_with_other_content_is_refused(course: Course) -> Non
 async def test_a_key_is_one_person_s_for_one_assignment(course: Course) -> None:
     await course.release()
     await course.release("ps2")
-    handed_in = [await course.submit(), await course.submit("noor"), await course.submit(name="ps2")]
+    handed_in = [await course.submit(), await course.submit("student2"), await course.submit(name="ps2")]
     assert all(each.new for each in handed_in)
 
 
@@ -199,12 +199,12 @@ async def test_submissions_at_the_same_moment_have_times_of_their_own(course: Co
     handed_in = await asyncio.gather(*(course.submit(key=key, content=key.encode()) for key in keys))
     times = {each.submission.submitted_at for each in handed_in}
     assert times == {NOW + timedelta(microseconds=number) for number in range(20)}
-    assert (await course.submit("noor")).submission.submitted_at == NOW, "another person's are no matter"
+    assert (await course.submit("student2")).submission.submitted_at == NOW, "another person's are no matter"
 
 
 async def test_what_many_hand_in_is_one_file(course: Course) -> None:
     await course.release()
-    await asyncio.gather(*(course.submit(who, key) for who in ("amira", "noor") for key in (KEY_1, KEY_2)))
+    await asyncio.gather(*(course.submit(who, key) for who in ("student1", "student2") for key in (KEY_1, KEY_2)))
     assert await course.count(Submission) == 4
     assert await course.count(BlobRow) == 2  # and the release
 
@@ -223,7 +223,7 @@ async def test_only_what_is_released_can_be_handed_in(course: Course) -> None:
         await course.submit(key=KEY_2)
     assert (await course.submit()).submission.id == first.submission.id, "who has the key had handed it in"
     async with course.store.reading() as session:
-        by = course.people["amira"]
+        by = course.people["student1"]
         await exchange.may_submit(session, course.space, "ps1", by=by, key=KEY_1)
         with pytest.raises(NotReleased):
             await exchange.may_submit(session, course.space, "ps1", by=by, key=KEY_2)
@@ -278,10 +278,10 @@ async def test_withdrawn_is_not_gone(course: Course) -> None:
     with pytest.raises(NotReleased):
         await course.withdraw()
     async with course.store.reading() as session:
-        amira, noor = (course.people[who].person_id for who in ("amira", "noor"))
-        mine = await assignments_of(session, course.space.id, amira, staff=False)
-        theirs = await assignments_of(session, course.space.id, noor, staff=False)
-        staffs = await assignments_of(session, course.space.id, noor, staff=True)
+        student1, student2 = (course.people[who].person_id for who in ("student1", "student2"))
+        mine = await assignments_of(session, course.space.id, student1, staff=False)
+        theirs = await assignments_of(session, course.space.id, student2, staff=False)
+        staffs = await assignments_of(session, course.space.id, student2, staff=True)
     assert [(line.name, line.released, len(line.submissions)) for line in mine] == [("ps1", False, 1)]
     assert theirs == []
     assert [(line.name, line.released, line.submissions) for line in staffs] == [("ps1", False, [])]
@@ -295,7 +295,7 @@ async def test_withdrawn_is_not_gone(course: Course) -> None:
 async def test_feedback_comes_and_goes(course: Course) -> None:
     await course.release()
     number = (await course.submit()).submission.id
-    by = course.people["ines"]
+    by = course.people["instructor"]
     async with course.received(b"feedback", NOW) as received, course.store.writing() as session:
         submission = await exchange.submission_to_change(session, number)
         await exchange.release_feedback(session, course.blobs, course.space, submission, received, by=by)
@@ -321,7 +321,7 @@ async def test_lists_ask_few_questions_however_much_there_is(course: Course) -> 
     for name in ("ps1", "ps2", "ps3"):
         await course.release(name)
         for number in range(10):
-            await course.submit(("amira", "noor")[number % 2], f"{number:016}", b"%d" % number, name=name)
+            await course.submit(("student1", "student2")[number % 2], f"{number:016}", b"%d" % number, name=name)
     asked: list[str] = []
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
@@ -330,12 +330,14 @@ async def test_lists_ask_few_questions_however_much_there_is(course: Course) -> 
     engine = course.store.engine.sync_engine
     event.listen(engine, "before_cursor_execute", note)
     async with course.store.reading() as session:
-        lines = await assignments_of(session, course.space.id, course.people["amira"].person_id, staff=False)
+        linstructor = await assignments_of(session, course.space.id, course.people["student1"].person_id, staff=False)
         assert len([one for one in asked if one.startswith("SELECT assignments") or "FROM submissions" in one]) == 2
         asked.clear()
-        found = await submissions_page(session, course.space.id, assignment="ps2", student="noor", page=2, per_page=2)
+        found = await submissions_page(
+            session, course.space.id, assignment="ps2", student="student2", page=2, per_page=2
+        )
         assert len(asked) == 2
     event.remove(engine, "before_cursor_execute", note)
-    assert [(line.name, len(line.submissions)) for line in lines] == [("ps1", 5), ("ps2", 5), ("ps3", 5)]
+    assert [(line.name, len(line.submissions)) for line in linstructor] == [("ps1", 5), ("ps2", 5), ("ps3", 5)]
     assert (found.total, found.pages, len(found.items)) == (5, 3, 2)
     assert [line.submitted_at for line in found.items] == [NOW + timedelta(microseconds=number) for number in (2, 3)]

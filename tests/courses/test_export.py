@@ -39,23 +39,23 @@ def as_xlsx(made: Table) -> list[list[object]]:
 
 
 def test_what_is_in_it() -> None:
-    made = gradebook("Amira Öztürk", "Noor van der Berg", "Kim")
+    made = gradebook("Student Prüfling", "Student of the evening", "Gasthörer")
     assert as_csv(made) == [
         HEADING,
-        ["s0", "Amira Öztürk", "", "yes", "6.5", "6.5", "1.0", "graded"],
-        ["s1", "Noor van der Berg", "", "yes", "0.0", "", "", "submitted"],
-        ["s2", "Kim", "", "yes", "0.0", "", "", "missing"],
+        ["s0", "Student Prüfling", "", "yes", "6.5", "6.5", "1.0", "graded"],
+        ["s1", "Student of the evening", "", "yes", "0.0", "", "", "submitted"],
+        ["s2", "Gasthörer", "", "yes", "0.0", "", "", "missing"],
     ]
     assert as_xlsx(made) == [
         HEADING,
-        ["s0", "Amira Öztürk", None, "yes", 6.5, 6.5, 1, "graded"],
-        ["s1", "Noor van der Berg", None, "yes", 0, None, None, "submitted"],
-        ["s2", "Kim", None, "yes", 0, None, None, "missing"],
+        ["s0", "Student Prüfling", None, "yes", 6.5, 6.5, 1, "graded"],
+        ["s1", "Student of the evening", None, "yes", 0, None, None, "submitted"],
+        ["s2", "Gasthörer", None, "yes", 0, None, None, "missing"],
     ]
 
 
 def test_csv_comes_in_pieces() -> None:
-    assert len(list(csv_lines(gradebook(*["Kim"] * 450)))) == 4, "the mark, and 200 rows at a time"
+    assert len(list(csv_lines(gradebook(*["Gasthörer"] * 450)))) == 4, "the mark, and 200 rows at a time"
 
 
 @given(NAMES, NAMES)

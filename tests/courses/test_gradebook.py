@@ -25,7 +25,7 @@ from tests.courses.books import COURSE
 
 TABLES = set(Base.metadata.tables) | {"alembic_version"}
 COURSE_NAMES = st.text("ab9-", max_size=30).map(lambda rest: re.sub("-+", "-", f"k{rest}")[:24].rstrip("-"))
-STAFF = "ines-3w8r"
+STAFF = "instructor-3w8r"
 
 
 def prepare_all(folder: Path, database: str, courses: list[str], together: Barrier) -> None:
@@ -73,7 +73,7 @@ def test_nbgrader_opens_it_without_its_program_for_migrations(
     monkeypatch.setenv("PATH", "")
     for url in (any_gradebooks.lab_url(COURSE), any_gradebooks.staff_url(COURSE, STAFF)):
         with Gradebook(url, COURSE) as gradebook:
-            gradebook.update_or_create_student(STAFF, first_name="Ines")
+            gradebook.update_or_create_student(STAFF, first_name="Instructor")
             assert [student.id for student in gradebook.students] == [STAFF]
 
 
@@ -225,8 +225,8 @@ def test_a_login_sees_its_course_and_nothing_else(schemas: GradebookSchemas, pos
 
 @pytest.mark.postgres
 def test_who_loses_the_role_loses_login_and_sessions(schemas: GradebookSchemas) -> None:
-    stays, goes = schemas.staff_url(COURSE, STAFF), schemas.staff_url(COURSE, "kim-5t2v")
-    elsewhere = schemas.staff_url("dl-201", "kim-5t2v")
+    stays, goes = schemas.staff_url(COURSE, STAFF), schemas.staff_url(COURSE, "assistant-5t2v")
+    elsewhere = schemas.staff_url("dl-201", "assistant-5t2v")
     sessions = [create_engine(url, poolclass=NullPool).connect() for url in (stays, goes, goes, elsewhere)]
     for session in sessions:
         session.execute(text("SELECT 1"))
@@ -246,7 +246,7 @@ def test_who_loses_the_role_loses_login_and_sessions(schemas: GradebookSchemas) 
     with pytest.raises(OperationalError):
         opened(goes)
     assert schemas.reconcile_logins(COURSE, [STAFF]) == []
-    with opened(schemas.staff_url(COURSE, "kim-5t2v")) as connection:  # who comes back has a login again
+    with opened(schemas.staff_url(COURSE, "assistant-5t2v")) as connection:  # who comes back has a login again
         assert connection.execute(text("SELECT count(*) FROM student")).scalar() == 0
 
 

@@ -132,4 +132,4 @@ def test_a_page_cannot_write(any_gradebooks: Gradebooks) -> None:
     from sqlalchemy.exc import DBAPIError
 
     with any_gradebooks.reading(COURSE) as connection, pytest.raises(DBAPIError, match=r"read-?only"):
-        connection.execute(text("INSERT INTO student (id) VALUES ('mallory')"))
+        connection.execute(text("INSERT INTO student (id) VALUES ('stranger')"))

@@ -80,14 +80,14 @@ async def hand_in(lab: Store, space: Space, who: str) -> None:
 
 
 async def test_whoever_makes_a_course_instructs_it_at_once(lab: Store) -> None:
-    ada = await person(lab, LECTURER)
+    lecturer = await person(lab, LECTURER)
     async with lab.reading() as session:
-        member = await member_of_course(session, ada.id, "stat-1")
+        member = await member_of_course(session, lecturer.id, "stat-1")
         row = (await session.scalars(select(RosterEntry))).one()
     assert member is not None
     assert (member.role, member.space.managed_by) == (Role.INSTRUCTOR, None)
     assert CourseFile.model_validate(member.space.spec) == course_file()
-    assert (row.claim, row.value, row.bound_person_id) == ("email", "ada@uni.example", ada.id)
+    assert (row.claim, row.value, row.bound_person_id) == ("email", "lecturer@uni.example", lecturer.id)
 
 
 async def test_somebody_of_whom_nothing_personal_is_known_can_have_one_too(lab: Store) -> None:
@@ -150,15 +150,15 @@ async def test_a_course_of_a_file_is_not_changed_here(lab: Store) -> None:
 async def test_a_copy_keeps_assignments_and_nobody_but_the_copier(lab: Store) -> None:
     original = await space_of(lab, "stat-1")
     await hand_in(lab, original, STUDENT)
-    ben = await person(lab, STUDENT)
+    student = await person(lab, STUDENT)
     async with lab.writing() as session:
         then = NextTerm("2027 summer", weeks=26)
-        await life.copy(session, original, "stat-1-s27", then, SIZES, by=ben, now=NOW)
+        await life.copy(session, original, "stat-1-s27", then, SIZES, by=student, now=NOW)
     copied = await space_of(lab, "stat-1-s27")
     async with lab.reading() as session:
         assignment = (await session.scalars(select(Assignment).where(Assignment.space_id == copied.id))).one()
         people = await session.scalars(select(Membership.person_id).where(Membership.space_id == copied.id))
-        assert list(people) == [ben.id]
+        assert list(people) == [student.id]
         assert (await session.execute(select(func.count()).select_from(Submission))).scalar_one() == 1
     assert (copied.spec["starts"], copied.spec["term"]) == ("2027-04-12", "2027 summer")
     assert (assignment.name, assignment.released_at, assignment.source_sha256) == ("ps1", None, "a" * 64)
@@ -244,21 +244,21 @@ async def test_everything_of_a_course_in_one_archive(lab: Store) -> None:
     assert contents["stat-1/assignments/ps1/source.tar.gz"] == b"aaa"
     assert contents[names[-2]] == b"r"
     assert contents["stat-1/gradebook.csv"] == b"student,total\r\n"
-    assert "ada@uni.example" in contents["stat-1/roster.csv"].decode("utf-8-sig")
+    assert "lecturer@uni.example" in contents["stat-1/roster.csv"].decode("utf-8-sig")
 
 
 async def test_archived_and_restored_as_it_was(lab: Store) -> None:
-    ada = await person(lab, LECTURER)
+    lecturer = await person(lab, LECTURER)
     async with lab.writing() as session:
         await life.archive(session, "stat-1", by=LECTURER, now=NOW)
     async with lab.reading() as session:
-        assert await memberships(session, ada.id) == []  # nothing starts any more
-        member = await member_of_course(session, ada.id, "stat-1")  # but it can be read
+        assert await memberships(session, lecturer.id) == []  # nothing starts any more
+        member = await member_of_course(session, lecturer.id, "stat-1")  # but it can be read
         assert member is not None
     async with lab.writing() as session:
         await life.restore(session, "stat-1", by=LECTURER, now=NOW)
     async with lab.reading() as session:
-        assert [each.space.name for each in await memberships(session, ada.id)] == ["stat-1"]
+        assert [each.space.name for each in await memberships(session, lecturer.id)] == ["stat-1"]
 
 
 async def test_deleted_after_its_grace_and_its_name_is_never_given_away(lab: Store) -> None:

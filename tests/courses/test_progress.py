@@ -11,7 +11,7 @@ from kirzl_lab.courses.progress import OwnStage, Stage, Tasked, counts, ordered,
 
 DUE = datetime(2026, 10, 19, 10, tzinfo=UTC)
 EARLY, LATE, LATER = DUE - timedelta(hours=1), DUE + timedelta(hours=1), DUE + timedelta(hours=2)
-ADA, GONE = Student("ada", "Ada", "", enrolled=True), Student("gone", "Gone", "", enrolled=False)
+HERE, GONE = Student("here", "Here", "", enrolled=True), Student("gone", "Gone", "", enrolled=False)
 
 
 def attempt(number: int, at: datetime, feedback: bool = False, problem: str | None = None) -> Attempt:
@@ -44,8 +44,8 @@ OPEN, FAILED, DONE = Tasked(2, open=True, failed=False), Tasked(2, open=False, f
 def test_the_stage_of_somebodys_work(
     mine: list[Attempt], grading: Grading | None, task: Tasked | None, stage: Stage
 ) -> None:
-    gradings = {"ada": grading} if grading else {}
-    (row,) = standings([ADA], {"ada": mine}, gradings, {2: task} if task else {}, DUE)
+    gradings = {"here": grading} if grading else {}
+    (row,) = standings([HERE], {"here": mine}, gradings, {2: task} if task else {}, DUE)
     assert row.stage is stage
     assert row.times == len(mine)
     assert row.late is (SECOND in mine)
@@ -54,7 +54,7 @@ def test_the_stage_of_somebodys_work(
 
 
 def test_a_task_about_an_older_submission_says_nothing_of_the_newest() -> None:
-    (row,) = standings([ADA], {"ada": [FIRST, SECOND]}, {}, {1: Tasked(1, open=False, failed=True)}, DUE)
+    (row,) = standings([HERE], {"here": [FIRST, SECOND]}, {}, {1: Tasked(1, open=False, failed=True)}, DUE)
     assert row.stage is Stage.SUBMITTED
 
 
@@ -66,7 +66,7 @@ def test_who_left_is_there_while_something_of_theirs_is() -> None:
 
 def test_the_last_trouble_with_feedback_is_told() -> None:
     mine = [attempt(1, EARLY, problem="grading-broke"), attempt(2, LATE, problem="grade-replaced"), attempt(3, LATER)]
-    (row,) = standings([ADA], {"ada": mine}, {}, {}, DUE)
+    (row,) = standings([HERE], {"here": mine}, {}, {}, DUE)
     assert row.feedback_problem == "grade-replaced"
 
 
@@ -86,7 +86,7 @@ def test_who_has_nothing_to_sort_by_comes_last(descending: bool) -> None:
 def line(*times: datetime, due_at: datetime | None = DUE, feedback: bool = False) -> AssignmentLine:
     submissions = [
         SubmissionLine(
-            id=number, assignment="ps1", student="ada", student_name="Ada", submitted_at=at,
+            id=number, assignment="ps1", student="here", student_name="Here", submitted_at=at,
             late=due_at is not None and at > due_at, sha256="", size=1, files=1, notebooks=[], receipt="",
             feedback_at=LATER if feedback else None,
         )

@@ -48,11 +48,11 @@ async def test_somebody_logs_in_and_is_known_by_a_hub_name(world: World) -> None
     browser = world.browser()
     before = len(await world.audit())
     asked = await browser.begin("uni", "/user/x/ml-101/lab%3Freset")
-    response = await browser.get(world.uni.login(asked, "good-1", name="Ada Lovelace"))
+    response = await browser.get(world.uni.login(asked, "good-1", name="Student One"))
     assert path_of(response) == "/user/x/ml-101/lab?reset"
     person = await world.person("good-1")
     assert await browser.who() == person.hub_name
-    assert person.display_name == "Ada Lovelace"
+    assert person.display_name == "Student One"
     assert [action for _, action, _ in await world.audit(before)] == ["person-created", "login"]
     assert response.headers["Cache-Control"] == "no-store"
     assert response.headers["Referrer-Policy"] == "no-referrer"
@@ -155,10 +155,10 @@ async def test_where_there_is_no_way_that_we_know_nobody_is_sent(world: World) -
 
 
 async def test_userinfo_says_what_the_id_token_leaves_out(world: World) -> None:
-    world.uni.userinfo = {"matriculation_number": "1000001", "name": "Grace"}
+    world.uni.userinfo = {"matriculation_number": "1000001", "name": "Student Two"}
     browser = await world.login("good-7")
     assert await world.spaces(await browser.who()) == ["ml-101"]
-    assert (await world.person("good-7")).display_name == "Grace"
+    assert (await world.person("good-7")).display_name == "Student Two"
 
 
 async def test_logging_out(world: World) -> None:
@@ -283,7 +283,7 @@ async def test_an_institution_cannot_speak_for_another_ones_people(world: World)
 BUT_FOR_THE_ADDRESS = {
     "matriculation_number": "7",
     "eduperson_scoped_affiliation": "member@uni.example",
-    "name": "Grace",
+    "name": "Student Two",
 }
 """What uni's ID tokens may say, so that nothing is left to ask userinfo for but the address and its verification."""
 

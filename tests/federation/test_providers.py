@@ -27,7 +27,7 @@ SERVER = Path(__file__).resolve().parents[2] / "tools" / "demo_institutions" / "
 @pytest.fixture
 def mock() -> Iterator[str]:
     """The issuer of an oidc-provider-mock with one person."""
-    users = [oidc_provider_mock.User(sub="Ada", claims={"email": "ada@uni.example", "email_verified": True})]
+    users = [oidc_provider_mock.User(sub="Student1", claims={"email": "student1@uni.example", "email_verified": True})]
     with oidc_provider_mock.run_server_in_thread(user_claims=users, require_nonce=True) as server:
         yield f"http://localhost:{server.server_port}"
 
@@ -46,7 +46,7 @@ async def set_up(hub: Hub, *institutions: LoginInstitution) -> None:
     async with hub.store.writing() as session:
         space = a_space()
         await add_rows(session, space)
-        await add_rows(session, a_row(space, "email", "ada@uni.example"))
+        await add_rows(session, a_row(space, "email", "student1@uni.example"))
         if "uas" in hub.institutions:
             await add_rows(
                 session,
@@ -76,7 +76,7 @@ async def walk(url: str, form: dict[str, str], hub: Hub) -> str:
 async def test_oidc_provider_mock(hub: Hub, mock: str) -> None:
     await set_up(hub, institution("uni", issuer=mock, client_secret="it takes any, but wants one"))
     browser = Browser(hub)
-    back = await walk(await browser.begin("uni", "/hub/x"), {"sub": "Ada"}, hub)
+    back = await walk(await browser.begin("uni", "/hub/x"), {"sub": "Student1"}, hub)
     assert path_of(await browser.get(back)) == "/hub/x"
     name = await browser.who()
     assert await roles(hub, name) == [("ml-101", "student")]

@@ -18,10 +18,10 @@ GRACE = 10
 
 
 @pytest.fixture
-async def anna(store: Store) -> int:
-    """Anna in the course ml, with a server there."""
+async def member1(store: Store) -> int:
+    """A member of the course ml, with a server there."""
     await apply(store, catalogue(course("ml", ROW)), ISSUERS, now=NOW)
-    person = await log_in(store, "anna", "a", ISSUERS["a"])
+    person = await log_in(store, "member1", "a", ISSUERS["a"])
     await bind(store, person, "1")
     async with store.writing() as session:
         space = (await session.scalars(select(Space.id))).one()
@@ -31,39 +31,39 @@ async def anna(store: Store) -> int:
 
 async def looked_at(store: Store, person: int, now: datetime) -> list[Lost]:
     async with store.reading() as session:
-        return list(await lost_by(session, "anna", person, now, GRACE))
+        return list(await lost_by(session, "member1", person, now, GRACE))
 
 
 async def end(store: Store, at: datetime) -> None:
     async with store.writing() as session:
-        for loss in await losses(session, ["anna"]):
+        for loss in await losses(session, ["member1"]):
             await write_end(session, loss, at)
 
 
-async def test_a_member_is_told_nothing(store: Store, anna: int) -> None:
-    assert await looked_at(store, anna, LATER) == []
+async def test_a_member_is_told_nothing(store: Store, member1: int) -> None:
+    assert await looked_at(store, member1, LATER) == []
 
 
-async def test_until_when_a_server_goes_on(store: Store, anna: int) -> None:
+async def test_until_when_a_server_goes_on(store: Store, member1: int) -> None:
     await apply(store, catalogue(), ISSUERS, now=LATER)
-    (lost,) = await looked_at(store, anna, LATER)
+    (lost,) = await looked_at(store, member1, LATER)
     assert (lost.loss.reason, lost.loss.title.en, lost.loss.kind) == (Reason.ARCHIVED, "ml", "course")
     assert (lost.ends_at, lost.ended_at) == (LATER + timedelta(minutes=GRACE), None)
 
 
-async def test_an_end_is_told_for_a_week(store: Store, anna: int) -> None:
+async def test_an_end_is_told_for_a_week(store: Store, member1: int) -> None:
     await apply(store, catalogue(course("ml")), ISSUERS, now=LATER)
     ended = LATER + timedelta(minutes=GRACE)
     await end(store, ended)
-    assert [lost.ended_at for lost in await looked_at(store, anna, ended + TOLD_FOR)] == [ended]
+    assert [lost.ended_at for lost in await looked_at(store, member1, ended + TOLD_FOR)] == [ended]
     after = ended + TOLD_FOR + timedelta(seconds=1)
-    assert [lost.ended_at for lost in await looked_at(store, anna, after)] == [None]
+    assert [lost.ended_at for lost in await looked_at(store, member1, after)] == [None]
 
 
-async def test_the_end_of_an_earlier_loss_is_no_news(store: Store, anna: int) -> None:
+async def test_the_end_of_an_earlier_loss_is_no_news(store: Store, member1: int) -> None:
     await apply(store, catalogue(course("ml")), ISSUERS, now=LATER)
     await end(store, LATER + timedelta(minutes=GRACE))
     await apply(store, catalogue(course("ml", ROW)), ISSUERS, now=LATER + timedelta(hours=1))
     again = LATER + timedelta(hours=2)
     await apply(store, catalogue(course("ml")), ISSUERS, now=again)
-    assert [lost.ended_at for lost in await looked_at(store, anna, again)] == [None]
+    assert [lost.ended_at for lost in await looked_at(store, member1, again)] == [None]

@@ -37,7 +37,7 @@ ENDED = {
     "refused by the last check": (Refused(problems.NotAMember(space="x")), (Start.REFUSED, "not-a-member")),
     "JupyterHub's limit of starts": (HTTPError(429, "Too many"), (Start.REFUSED, "throttled")),
     "a reason that we know": (SpawnException("no", reason="image"), (Start.FAILED, "image")),
-    "a reason that we do not know": (SpawnException("no", reason="Ada Lovelace"), (Start.FAILED, "other")),
+    "a reason that we do not know": (SpawnException("no", reason="Student One"), (Start.FAILED, "other")),
     "no answer in time": (TimeoutError(), (Start.FAILED, "timeout")),
     "no answer in Tornado's time": (TornadoTimeoutError(), (Start.FAILED, "timeout")),
     "our mistake": (KeyError("x"), (Start.FAILED, "error")),
@@ -159,7 +159,7 @@ async def test_a_timeout_that_jupyterhub_takes_for_its_own_is_no_success() -> No
 
 
 @pytest.mark.usefixtures("sizes")
-@pytest.mark.parametrize("size", ["ada@uni.example", None, ["cpu-small"], 7])
+@pytest.mark.parametrize("size", ["student1@uni.example", None, ["cpu-small"], 7])
 async def test_what_somebody_typed_is_no_label(size: object) -> None:
     before = counted("ready", "other")
     await Handler().click(size)

@@ -32,8 +32,8 @@ class Viewer:
     operator: bool
 
 
-STUDENT = Viewer("amira-k7f2", "Amira Öztürk", operator=False)
-OPERATOR = Viewer("jo-9x4d", "Jo Lindqvist", operator=True)
+STUDENT = Viewer("student-k7f2", "Student Prüfling", operator=False)
+OPERATOR = Viewer("operator-9x4d", "Operator on duty", operator=True)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def size(name: str, de: str, en: str, cpus: float, memory: float, **more: Any) -
 def server(state: str = "ready", **more: Any) -> Names:
     """A server as a card shows it."""
     facts: dict[str, Any] = {"name": "ml-101", "purpose": "work", "size_title": "CPU, 2 cores", "since": BEGAN}
-    url = "/user/amira-k7f2/ml-101/"
+    url = "/user/student-k7f2/ml-101/"
     return Names(**facts | {"state": state, "url": url, "stop_url": "/hub/stop"} | more)
 
 
@@ -140,15 +140,15 @@ TOKEN = Names(
     expires_at=(BEGAN + timedelta(days=30)).replace(tzinfo=None),
 )
 CLIENT = {
-    "description": "Server at /user/amira-k7f2/ml-101/",
-    "tokens": [Names(scopes=["access:servers!server=amira-k7f2/ml-101", "read:users:name"])],
+    "description": "Server at /user/student-k7f2/ml-101/",
+    "tokens": [Names(scopes=["access:servers!server=student-k7f2/ml-101", "read:users:name"])],
     "last_activity": BEGAN.replace(tzinfo=None),
     "created": BEGAN.replace(tzinfo=None),
     "token_id": "o34",
 }
-SCOPES = [{"scope": "read:users:name!user", "description": "Read names of users.", "filter": "user: amira-k7f2"}]
+SCOPES = [{"scope": "read:users:name!user", "description": "Read names of users.", "filter": "user: student-k7f2"}]
 TOKENS = {
-    "user": Names(name="amira-k7f2", escaped_name="amira-k7f2"),
+    "user": Names(name="student-k7f2", escaped_name="student-k7f2"),
     "api_tokens": [TOKEN],
     "oauth_clients": [CLIENT],
     "token_expires_in_max_seconds": 0,
@@ -159,7 +159,7 @@ CONSENT = {
     "scope_descriptions": SCOPES,
 }
 SHARE = {
-    "owner": Names(name="jo-9x4d"),
+    "owner": Names(name="operator-9x4d"),
     "spawner": SPAWNER,
     "spawner_ready": False,
     "code": "c",
@@ -221,13 +221,14 @@ PAGES: dict[str, Page] = {
         HOME
         | {
             "looked_for": [
-                ("Demo University", "email", ["amira@uni.example"], ""),
+                ("Demo University", "email", ["student@uni.example"], ""),
                 ("Demo University", "number", [], "not sent by the institution"),
             ]
         },
     ),
     "spawn-pending": Page(
-        "spawn_pending.html", {"spawner": SPAWNER, "progress_url": "/hub/api/users/amira-k7f2/servers/ml-101/progress"}
+        "spawn_pending.html",
+        {"spawner": SPAWNER, "progress_url": "/hub/api/users/student-k7f2/servers/ml-101/progress"},
     ),
     "stop-pending": Page("stop_pending.html", {"spawner": SPAWNER}),
     "not-running": Page("not_running.html", {"server_name": "ml-101"}),

@@ -95,7 +95,7 @@ def test_pages_are_whole_without_javascript(browser: Browser, site: str) -> None
         page.goto(f"{site}/en/home")
         assert page.get_by_role("button", name="Start Deep Learning 201").is_visible()
         page.get_by_role("radio", name="Medium").check()
-        page.locator("summary").filter(has_text="Amira").click()
+        page.locator("summary").filter(has_text="Prüfling").click()
         assert page.get_by_role("link", name="Log out").is_visible()
 
 
@@ -137,7 +137,7 @@ def test_a_search_that_finds_nothing_says_what_to_do(page: Page, site: str) -> N
 
 def test_menus_close_with_escape_and_give_the_focus_back(page: Page, site: str) -> None:
     page.goto(f"{site}/en/home")
-    menu = page.locator("summary").filter(has_text="Amira")
+    menu = page.locator("summary").filter(has_text="Prüfling")
     menu.click()
     page.get_by_role("link", name="API tokens").focus()
     page.keyboard.press("Escape")
@@ -254,7 +254,7 @@ def test_the_bar_shows_every_link_and_the_whole_name(browser: Browser, site: str
             box = link.bounding_box()
             assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width
         name = page.locator(".k-who")
-        name.evaluate("name => name.textContent = 'Prof. Dr. Wilhelmina Freifrau von Beispiel'")
+        name.evaluate("name => name.textContent = 'Prof. Dr. Lehrende der Hochschule Beispiel'")
         if width == 1280:
             assert name.evaluate("name => name.scrollWidth <= name.clientWidth")
 
@@ -264,7 +264,7 @@ def test_a_token_is_made_shown_once_and_revoked(page: Page, site: str) -> None:
     page.route("**/hub/api/users/**", lambda route: route.fulfill(status=201, json={"token": "s3cret"}))
     page.get_by_label("What is it for?").fill("Backup")
     page.get_by_label("Permissions").fill("read:users:name, access:servers")
-    with page.expect_request("**/hub/api/users/amira-k7f2/tokens?_xsrf=2%7Cabc") as asked:
+    with page.expect_request("**/hub/api/users/student-k7f2/tokens?_xsrf=2%7Cabc") as asked:
         page.get_by_role("button", name="Make a token").click()
     assert asked.value.method == "POST"
     assert asked.value.post_data_json == {
@@ -275,7 +275,7 @@ def test_a_token_is_made_shown_once_and_revoked(page: Page, site: str) -> None:
     page.get_by_text("Copy it now").wait_for()
     assert page.get_by_label("Your new token").input_value() == "s3cret"
 
-    with page.expect_request("**/hub/api/users/amira-k7f2/tokens/a12?*") as revoked:
+    with page.expect_request("**/hub/api/users/student-k7f2/tokens/a12?*") as revoked:
         page.get_by_role("button", name="Revoke Backup on my laptop").click()
     assert revoked.value.method == "DELETE"
     page.get_by_role("button", name="Revoke Backup on my laptop").wait_for(state="detached")

@@ -13,8 +13,8 @@ from kirzl_lab.store.database import Store
 from kirzl_lab.store.tables import Identity, Membership, Person, RosterEntry, ServerBinding, Space
 
 NOW = datetime(2026, 11, 24, 8, 30, tzinfo=UTC)
-OPERATOR, STUDENT, BLOCKED, STRANGER = "jo-9x4d", "amira-k7f2", "mallory-0q1z", "nobody-known"
-INSTRUCTOR, ASSISTANT, COLLEAGUE, OUTSIDER = "ines-3w8r", "kim-5t2v", "noor-6b1c", "lea-8d4s"
+OPERATOR, STUDENT, BLOCKED, STRANGER = "operator-9x4d", "student-k7f2", "blocked-0q1z", "nobody-known"
+INSTRUCTOR, ASSISTANT, COLLEAGUE, OUTSIDER = "instructor-3w8r", "assistant-5t2v", "colleague-6b1c", "outsider-8d4s"
 """Who runs ml-101, who helps there, a student beside `STUDENT`, and who runs dl-201 alone."""
 ISSUERS = {"uni": "https://login.uni.example", "uas": "https://id.uas.example/realms/main"}
 
@@ -55,9 +55,9 @@ CATALOGUE = Catalogue.model_validate(
                     "default_size": "cpu-small",
                 },
                 "roster": [
-                    {"institution": "uni", "claim": "email", "value": "amira@uni.example", "role": "student"},
+                    {"institution": "uni", "claim": "email", "value": "student@uni.example", "role": "student"},
                     {"institution": "uni", "claim": "matriculation_number", "value": "1000002", "role": "student"},
-                    {"institution": "uas", "claim": "email", "value": "kim@uas.example", "role": "assistant"},
+                    {"institution": "uas", "claim": "email", "value": "assistant@uas.example", "role": "assistant"},
                 ],
             },
             "dl-201": {
@@ -74,7 +74,7 @@ CATALOGUE = Catalogue.model_validate(
                     {
                         "institution": "uni",
                         "claim": "email",
-                        "value": "amira@uni.example",
+                        "value": "student@uni.example",
                         "role": "student",
                         "section": "Tuesday",
                     },
@@ -97,9 +97,9 @@ class Login:
 
 
 PEOPLE = (
-    Login(OPERATOR, "Jo Lindqvist", "uni", "s-1", {"email": ["operator@uni.example"]}),
-    Login(STUDENT, "Amira Öztürk", "uni", "s-2", {"email": ["amira@uni.example"]}),
-    Login(BLOCKED, "Mallory <b>Quick</b>", "uas", "s-3", {"email": ["mallory@uas.example"]}),
+    Login(OPERATOR, "Operator on duty", "uni", "s-1", {"email": ["operator@uni.example"]}),
+    Login(STUDENT, "Student Prüfling", "uni", "s-2", {"email": ["student@uni.example"]}),
+    Login(BLOCKED, "Blocked <b>Quick</b>", "uas", "s-3", {"email": ["blocked@uas.example"]}),
 )
 
 
@@ -184,10 +184,26 @@ async def _log_in(session: AsyncSession, login: Login, at: datetime) -> None:
 
 
 COURSE_PEOPLE = (
-    (Login(INSTRUCTOR, "Ines Jurić", "uni", "s-11", {"email": ["ines@uni.example"]}), "ml-101", Role.INSTRUCTOR),
-    (Login(ASSISTANT, "Kim Nguyen", "uas", "s-12", {"email": ["kim@uas.example"]}), "ml-101", Role.ASSISTANT),
-    (Login(COLLEAGUE, "Noor van der Berg", "uas", "s-13", {"email": ["noor@uas.example"]}), "ml-101", Role.STUDENT),
-    (Login(OUTSIDER, "Lea Ostermann", "uni", "s-14", {"email": ["lea@uni.example"]}), "dl-201", Role.INSTRUCTOR),
+    (
+        Login(INSTRUCTOR, "Instructor Prüferin", "uni", "s-11", {"email": ["instructor@uni.example"]}),
+        "ml-101",
+        Role.INSTRUCTOR,
+    ),
+    (
+        Login(ASSISTANT, "Assistant Tutor", "uas", "s-12", {"email": ["assistant@uas.example"]}),
+        "ml-101",
+        Role.ASSISTANT,
+    ),
+    (
+        Login(COLLEAGUE, "Colleague in the evening", "uas", "s-13", {"email": ["colleague@uas.example"]}),
+        "ml-101",
+        Role.STUDENT,
+    ),
+    (
+        Login(OUTSIDER, "Outsider Lecturer", "uni", "s-14", {"email": ["outsider@uni.example"]}),
+        "dl-201",
+        Role.INSTRUCTOR,
+    ),
 )
 
 
@@ -227,26 +243,26 @@ def _binding(person: Person, space: Space, server_name: str, purpose: str) -> Se
 
 
 NAMES = [
-    "Ada Brandt",
-    "Benedikt Czerny",
-    "Chiara Dąbrowska",
-    "Deniz Ekinci",
-    "Emilia Fröhlich",
-    "Farid Ghorbani",
-    "Greta Hübner",
-    "Hannes Ihle",
-    "Ines Jurić",
-    "Jakub Kowalski",
-    "Kim Nguyen",
-    "Lea Ostermann",
-    "Malte Petersen",
-    "Noor van der Berg",
-    "Ole Quandt",
-    "Paula Richter",
-    "Quentin Saint-Exupéry de la Fontaine-Montmorency",
-    "Rania Saleh",
-    "Sofia Tremblay",
-    "Tom Ulrich",
+    "Auditor Hörerin",
+    "Beginner Neuling",
+    "Candidate Bewerberin",
+    "Debutant Erstsemester",
+    "Examinee Kandidat",
+    "Fresher Anfängerin",
+    "Guest Gasthörer",
+    "Helper Hilfskraft",
+    "Intern Praktikantin",
+    "Joiner Nachrückerin",
+    "Keeper Hüterin",
+    "Learner Lernende",
+    "Member Mitglied",
+    "Novice in the second year",
+    "Observer Beobachter",
+    "Participant Teilnehmende",
+    "Questioner Stipendiat-Gaststudent der Informatik",
+    "Reader Leserin",
+    "Scholar Słuchaczka",
+    "Trainee Étudiante",
 ]
 
 

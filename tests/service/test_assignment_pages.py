@@ -79,7 +79,7 @@ async def test_everybodys_standing(staff: httpx.AsyncClient) -> None:
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
     assert "22 of 26 have handed it in" in text
     assert "10 graded completely 4 with feedback" in text
-    row = text[text.index("Farid Ghorbani") : text.index("Greta Hübner")]
+    row = text[text.index("Fresher Anfängerin") : text.index("Guest Gasthörer")]
     assert "late" in row
     assert "grading failed" in row
     assert "Grading goes on" in text
@@ -91,14 +91,17 @@ async def test_everybodys_standing(staff: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ("search=ghorbani", ["farid-0005"]),
-        ("stage=failed", ["benedikt-0021", "farid-0005", "noor-0013"]),
-        ("stage=needs-manual-grade&section=Tuesday", ["chiara-0002", "kim-0010", "sofia-0018"]),
+        ("search=anfängerin", ["fresher-0005"]),
+        ("stage=failed", ["beginner-0021", "fresher-0005", "novice-0013"]),
+        ("stage=needs-manual-grade&section=Tuesday", ["candidate-0002", "keeper-0010", "scholar-0018"]),
         ("stage=needs-manual-grade&section=Thursday", []),
-        ("stage=missing&descending=true", ["noor-6b1c", "malte-0012", "emilia-0004", "ada-0020"]),
-        ("late=true&sort=submitted", ["ada-0000", "farid-0005", "kim-0010", "paula-0015", STUDENT]),
-        ("late=true&sort=score&descending=true", ["ada-0000", STUDENT, "paula-0015", "kim-0010", "farid-0005"]),
-        ("stage=released&sort=submitted&descending=true", [STUDENT, "ada-0000", "ines-0008", "quentin-0016"]),
+        ("stage=missing&descending=true", ["member-0012", "examinee-0004", COLLEAGUE, "auditor-0020"]),
+        ("late=true&sort=submitted", ["auditor-0000", "fresher-0005", "keeper-0010", "participant-0015", STUDENT]),
+        (
+            "late=true&sort=score&descending=true",
+            ["auditor-0000", "participant-0015", STUDENT, "keeper-0010", "fresher-0005"],
+        ),
+        ("stage=released&sort=submitted&descending=true", [STUDENT, "auditor-0000", "intern-0008", "questioner-0016"]),
     ],
 )
 async def test_who_is_shown_and_in_which_order(staff: httpx.AsyncClient, query: str, expected: list[str]) -> None:
@@ -115,7 +118,7 @@ async def test_a_page_at_a_time(staff: httpx.AsyncClient) -> None:
 
 async def test_the_work_of_one_person(staff: httpx.AsyncClient) -> None:
     shown = await staff.get(f"{PS1}/people/{STUDENT}")
-    assert "Amira Öztürk" in shown.text
+    assert "Student Prüfling" in shown.text
     assert shown.text.count("/receipt") == 2
     nobody = await staff.get(f"{PS1}/people/{COLLEAGUE}", headers={"Accept": "application/json"})
     assert nobody.json()["slug"] == "unknown-submission", "they handed nothing in"
@@ -138,11 +141,11 @@ async def test_it_is_withdrawn_after_a_question(staff: httpx.AsyncClient, class_
 
 
 async def test_grading_some_and_all_and_stopping_it(staff: httpx.AsyncClient, class_at_work: Service) -> None:
-    begun = await send(staff, f"{PS1}/grade", student=["ada-0000", STUDENT])
+    begun = await send(staff, f"{PS1}/grade", student=["auditor-0000", STUDENT])
     run = begun.headers["location"]
     assert re.fullmatch(rf"{COURSE}/runs/\d+", run)
     page = (await staff.get(run)).text
-    assert people_in(page) == ["ada-0000", STUDENT]
+    assert people_in(page) == ["auditor-0000", STUDENT]
     assert "0 of 2" in page
     assert 'data-follows="yes"' in page
     stopped = await send(staff, f"{run}/cancel")
@@ -168,7 +171,7 @@ async def test_what_failed_comes_first_with_its_reason_and_log(
         assert task is not None
         task.log, run, number = "<script>alert(1)</script>", task.run_id, task.id
     page = (await staff.get(f"{COURSE}/runs/{run}")).text
-    assert people_in(page)[:3] == ["benedikt-0021", "farid-0005", "noor-0013"]
+    assert people_in(page)[:3] == ["beginner-0021", "fresher-0005", "novice-0013"]
     assert "It used more memory than a submission may" in page
     assert people_in((await staff.get(f"{COURSE}/runs/{run}?state=failed")).text) == people_in(page)[:3]
     log = (await staff.get(f"{COURSE}/runs/{run}/tasks/{number}")).text
@@ -197,8 +200,8 @@ async def test_feedback_is_asked_for_all_who_are_graded_completely(
     assert "4 of them have feedback already" in question
     await send(staff, f"{PS1}/feedback", who="all")
     # Whoever has a grade in the gradebook alone, as `STUDENT` here, has no graded files to make feedback from.
-    complete = {"ada-0000", "benedikt-0001", "hannes-0007", "ines-0008", "jakub-0009", "paula-0015"}
-    complete |= {"quentin-0016", "rania-0017", "deniz-0023"}
+    complete = {"auditor-0000", "beginner-0001", "helper-0007", "intern-0008", "joiner-0009", "participant-0015"}
+    complete |= {"questioner-0016", "reader-0017", "debutant-0023"}
     assert set((await feedback_of(class_at_work))["waiting"]) == complete
     page = (await staff.get(PS1)).text
     assert "Feedback for 9 people is being made." in page
@@ -206,13 +209,13 @@ async def test_feedback_is_asked_for_all_who_are_graded_completely(
 
 
 async def test_feedback_is_asked_for_some_as_they_stand(staff: httpx.AsyncClient, class_at_work: Service) -> None:
-    await send(staff, f"{PS1}/feedback", student=["chiara-0002", "lea-0011"])
-    assert (await feedback_of(class_at_work))["waiting"] == ["chiara-0002"], "the other one is not graded"
-    refused = await send(staff, f"{PS1}/feedback", student="lea-0011")
+    await send(staff, f"{PS1}/feedback", student=["candidate-0002", "learner-0011"])
+    assert (await feedback_of(class_at_work))["waiting"] == ["candidate-0002"], "the other one is not graded"
+    refused = await send(staff, f"{PS1}/feedback", student="learner-0011")
     assert refused.status_code == 409
     assert NO_FEEDBACK_YET in refused.text
     async with class_at_work.with_token(ASSISTANT) as program:
-        asked = await program.post(f"{API}/assignments/ps1/feedback", json={"students": ["hannes-0007"]})
+        asked = await program.post(f"{API}/assignments/ps1/feedback", json={"students": ["helper-0007"]})
         assert (asked.status_code, asked.json()) == (202, {"asked": 1})
         everybody = await program.post(f"{API}/assignments/ps1/feedback")
         assert everybody.json() == {"asked": 9}
@@ -223,33 +226,33 @@ async def test_feedback_is_asked_for_some_as_they_stand(staff: httpx.AsyncClient
 async def test_how_wishes_are_met(class_at_work: Service) -> None:
     store, later = class_at_work.store, NOW + timedelta(minutes=5)
     async with class_at_work.with_token(INSTRUCTOR) as program:
-        await program.post(f"{API}/assignments/ps1/feedback", json={"students": ["ada-0000", "hannes-0007"]})
+        await program.post(f"{API}/assignments/ps1/feedback", json={"students": ["auditor-0000", "helper-0007"]})
     async with store.reading() as session:
-        ada, hannes = await releases.wishes(session, 10)
-        assert [ada.student, hannes.student] == ["ada-0000", "hannes-0007"]
-        assert (ada.course, ada.assignment, ada.asked_by) == ("ml-101", "ps1", INSTRUCTOR)
-        newest = select(func.max(Submission.submitted_at)).where(Submission.person_id == hannes.person_id)
-        assert hannes.submitted_at < (await session.execute(newest)).scalar_one(), "what was graded, not what is newer"
-        assert await releases.wishes(session, 1) == [ada]
+        auditor, helper = await releases.wishes(session, 10)
+        assert [auditor.student, helper.student] == ["auditor-0000", "helper-0007"]
+        assert (auditor.course, auditor.assignment, auditor.asked_by) == ("ml-101", "ps1", INSTRUCTOR)
+        newest = select(func.max(Submission.submitted_at)).where(Submission.person_id == helper.person_id)
+        assert helper.submitted_at < (await session.execute(newest)).scalar_one(), "what was graded, not what is newer"
+        assert await releases.wishes(session, 1) == [auditor]
     async with store.writing() as session:
-        assert await releases.meet(session, ada, BLOB, later), "the same pages as before"
-        assert not await releases.meet(session, ada, BLOB, later), "nobody waits for them any more"
-        await releases.give_up(session, hannes, "grade-replaced")
+        assert await releases.meet(session, auditor, BLOB, later), "the same pages as before"
+        assert not await releases.meet(session, auditor, BLOB, later), "nobody waits for them any more"
+        await releases.give_up(session, helper, "grade-replaced")
     assert await feedback_of(class_at_work) == {
         "waiting": [],
-        "released": ["ada-0000", STUDENT, "ines-0008", "quentin-0016"],
-        "failed": [("hannes-0007", "grade-replaced")],
+        "released": ["auditor-0000", "intern-0008", "questioner-0016", STUDENT],
+        "failed": [("helper-0007", "grade-replaced")],
     }
     async with store.reading() as session:
-        assert (await session.get_one(Submission, ada.submission_id)).feedback_at == NOW, "it is as old as it was"
+        assert (await session.get_one(Submission, auditor.submission_id)).feedback_at == NOW, "it is as old as it was"
     async with class_at_work.browser(INSTRUCTOR) as browser:
-        page = (await browser.get(f"{PS1}?search=hannes", headers={"Accept-Language": "en"})).text
+        page = (await browser.get(f"{PS1}?search=helper", headers={"Accept-Language": "en"})).text
     assert "No feedback: The gradebook has a grade for another submission" in page
 
 
 async def test_an_older_wish_is_not_met(class_at_work: Service) -> None:
     async with class_at_work.with_token(INSTRUCTOR) as program:
-        asked = {"students": ["benedikt-0001"]}
+        asked = {"students": ["beginner-0001"]}
         await program.post(f"{API}/assignments/ps1/feedback", json=asked)
         async with class_at_work.store.reading() as session:
             (older,) = await releases.wishes(session, 10)
@@ -259,13 +262,13 @@ async def test_an_older_wish_is_not_met(class_at_work: Service) -> None:
             assert not await releases.is_wanted(session, older)
             assert not await releases.meet(session, older, BLOB, NOW)
             await releases.give_up(session, older, "grading-broke")
-        assert (await feedback_of(class_at_work))["waiting"] == ["benedikt-0001"]
+        assert (await feedback_of(class_at_work))["waiting"] == ["beginner-0001"]
         async with class_at_work.store.writing() as session:
             (newer,) = await releases.wishes(session, 10)
             assert await releases.meet(session, newer, BLOB, NOW)
         taken_back = await program.delete(f"{API}/submissions/{newer.submission_id}/feedback")
         assert taken_back.status_code == 204
-    assert "benedikt-0001" not in (await feedback_of(class_at_work))["released"]
+    assert "beginner-0001" not in (await feedback_of(class_at_work))["released"]
 
 
 # -- students --------------------------------------------------------------------------------------------------------
@@ -277,7 +280,7 @@ async def test_a_student_sees_their_own_work_alone(student: httpx.AsyncClient, c
     assert "You have handed in something newer" in page
     assert page.count("Download feedback") == 1
     assert f'href="/hub/user/{STUDENT}/ml-101/lab"' in page
-    assert "Ada Brandt" not in page
+    assert "Auditor Hörerin" not in page
     for address in (f"{PS1}/people/{STUDENT}", f"{PS1}/confirm?do=feedback", f"{COURSE}/runs/1"):
         refused = await student.get(address, headers={"Accept": "application/json"})
         assert refused.json()["slug"] == "staff-only"

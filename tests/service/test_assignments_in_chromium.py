@@ -77,10 +77,10 @@ def test_a_run_is_followed_to_its_end_and_the_list_keeps_what_is_ticked(
         context.add_cookies([{"name": "who", "value": INSTRUCTOR, "url": site}])
         run, ps1 = context.new_page(), context.new_page()
         ps1.goto(f"{site}/services/lab/{PS1}")
-        ps1.get_by_label("Choose Rania Saleh").check()
+        ps1.get_by_label("Choose Reader Leserin").check()
         run.goto(f"{site}/services/lab/{COURSE}/runs/2")
         expect(run.get_by_text("0 of 3", exact=True)).to_be_visible()
-        run.get_by_role("link", name="Log Greta Hübner").focus()
+        run.get_by_role("link", name="Log Guest Gasthörer").focus()
         run.evaluate("window.same = true")
         write(
             tmp_path,
@@ -89,12 +89,12 @@ def test_a_run_is_followed_to_its_end_and_the_list_keeps_what_is_ticked(
         expect(run.get_by_text("1 of 3", exact=True)).to_be_visible()
         assert run.get_by_role("progressbar").get_attribute("aria-valuenow") == "33"
         assert run.evaluate("window.same") is True, "parts of the page were brought anew, not the page"
-        assert "Greta" in run.evaluate("document.activeElement.textContent")
+        assert "Guest" in run.evaluate("document.activeElement.textContent")
         write(tmp_path, "UPDATE grading_tasks SET state = 'cancelled' WHERE run_id = 2 AND state = 'executing'")
         write(tmp_path, "UPDATE grading_runs SET finished_at = started_at WHERE id = 2")
         expect(run.get_by_role("button", name="Try 2 once more")).to_be_visible()
         expect(ps1.get_by_text("Grading goes on")).to_be_hidden()
-        assert ps1.get_by_label("Choose Rania Saleh").is_checked()
+        assert ps1.get_by_label("Choose Reader Leserin").is_checked()
         ps1.get_by_role("button", name="Grade those chosen").click()
         expect(ps1.get_by_text("0 of 1", exact=True)).to_be_visible()
         ps1.get_by_role("button", name="Stop grading").click()

@@ -198,4 +198,4 @@ async def test_everything_in_one_archive(in_course: Service, tmp_path: object) -
         assert archive.getnames() == ["stat-1/course.json", "stat-1/roster.csv", "stat-1/gradebook.csv"]
         roster = archive.extractfile("stat-1/roster.csv")
         assert roster is not None
-        assert "ines@uni.example" in roster.read().decode("utf-8-sig")
+        assert "instructor@uni.example" in roster.read().decode("utf-8-sig")

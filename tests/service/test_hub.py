@@ -19,7 +19,7 @@ def hub_that_says(status: int, content: bytes) -> Hub:
 @pytest.mark.parametrize(("status", "content"), [(200, b"<html>"), (200, b"[1]"), (302, b""), (502, b""), (429, b"{}")])
 async def test_nonsense_is_a_hub_that_is_away(status: int, content: bytes) -> None:
     hub = hub_that_says(status, content)
-    for question in (hub.owner("token"), hub.servers("amira"), hub.active()):
+    for question in (hub.owner("token"), hub.servers("student1"), hub.active()):
         with pytest.raises(HubAway):
             await question
 
@@ -59,12 +59,12 @@ async def test_a_hub_that_drips_is_away() -> None:
 
 async def test_names_stay_inside_their_path() -> None:
     fake = FakeHub()
-    fake.start("amira", "x")
+    fake.start("student1", "x")
     hub = Hub(httpx.AsyncClient(transport=fake.transport()), API, OWN_TOKEN)
     assert await hub.servers("../../services") == []
     with pytest.raises(ServerNotRunning):
-        await hub.stop("amira", "../../tokens/a1")
-    assert fake.servers["amira"].keys() == {"x"}
+        await hub.stop("student1", "../../tokens/a1")
+    assert fake.servers["student1"].keys() == {"x"}
 
 
 @pytest.mark.parametrize(
@@ -73,12 +73,12 @@ async def test_names_stay_inside_their_path() -> None:
         ({"access:services!service=lab"}, True, False),
         ({"access:services"}, True, False),
         ({"access:services!service=lab2"}, False, False),
-        ({"access:services!service=lab", "access:servers!server=amira/ml-101"}, True, True),
-        ({"access:services!service=lab", "access:servers!server=kim/ml-101"}, True, False),  # shared with her
-        ({"access:services", "access:servers!user=amira", "access:servers!server=amira/x"}, True, False),
+        ({"access:services!service=lab", "access:servers!server=student1/ml-101"}, True, True),
+        ({"access:services!service=lab", "access:servers!server=assistant/ml-101"}, True, False),  # shared with them
+        ({"access:services", "access:servers!user=student1", "access:servers!server=student1/x"}, True, False),
     ],
 )
 def test_what_scopes_mean(scopes: set[str], may: bool, is_servers: bool) -> None:
-    owner = TokenOwner("amira", frozenset(scopes))
+    owner = TokenOwner("student1", frozenset(scopes))
     assert owner.may_use_service("lab") is may
     assert owner.is_servers is is_servers

@@ -9,7 +9,7 @@ from kirzl_lab.service.sessions import BELIEVED_S, LOGIN_COOKIE, LOGIN_TAKES, SE
 from tests.service.conftest import PAGE, Service, log_in
 from tests.service.sample import OPERATOR, STUDENT
 
-PEOPLE = "/services/lab/people?search=amira"
+PEOPLE = "/services/lab/people?search=student"
 
 
 def question(answer: httpx.Response) -> dict[str, str]:
@@ -30,7 +30,7 @@ async def test_a_browser_comes_back_to_the_page_it_asked_for(service: Service) -
         }
         landed = await log_in(client, service.hub, "a-token", OPERATOR, PEOPLE)
         assert (landed.status_code, landed.headers["location"]) == (303, PEOPLE)
-        assert "Amira" in (await client.get(PEOPLE)).text
+        assert "Prüfling" in (await client.get(PEOPLE)).text
 
 
 async def test_the_session_cookie_is_for_this_service_alone_and_tells_nothing(service: Service) -> None:

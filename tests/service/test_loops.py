@@ -32,7 +32,7 @@ def without(person: str) -> Catalogue:
 
 
 async def remove_student(service: Service, at: datetime = NOW) -> None:
-    await apply(service.store, without("amira@uni.example"), ISSUERS, now=at)
+    await apply(service.store, without("student@uni.example"), ISSUERS, now=at)
 
 
 async def ended(service: Service) -> list[tuple[datetime, str, dict[str, Any]]]:
@@ -93,7 +93,7 @@ def with_role(person: str, role: Role) -> Catalogue:
 async def demote(service: Service) -> None:
     """The student's server was started while they were an assistant."""
     hour = timedelta(hours=1)
-    await apply(service.store, with_role("amira@uni.example", Role.ASSISTANT), ISSUERS, now=NOW - hour)
+    await apply(service.store, with_role("student@uni.example", Role.ASSISTANT), ISSUERS, now=NOW - hour)
     async with service.store.writing() as session:
         await session.execute(update(ServerBinding).where(ServerBinding.server_name == "ml-101").values(staff=True))
     await apply(service.store, CATALOGUE, ISSUERS, now=NOW)

@@ -151,7 +151,7 @@ async def test_the_person_as_programs_see_them(service: Service) -> None:
     service.hub.start(STUDENT, "ml-101")
     async with service.with_token(OPERATOR) as client:
         person = (await client.get(f"/services/lab/api/people/{STUDENT}")).json()
-        assert person["display_name"] == "Amira Öztürk"
+        assert person["display_name"] == "Student Prüfling"
         assert person["memberships"][1] == {"space": "ml-101", "role": "student", "section": "", "archived": False}
         assert person["identities"][0]["institution"] == "uni"
         assert person["servers"] == [
@@ -175,7 +175,7 @@ async def test_names_are_never_html(service: Service) -> None:
         for path in ("people", f"people/{BLOCKED}", f"people/{BLOCKED}/confirm?do=block", "audit"):
             page = await client.get(f"/services/lab/{path}")
             assert page.status_code == 200
-            assert "Mallory &lt;b&gt;Quick" in page.text, path
+            assert "Blocked &lt;b&gt;Quick" in page.text, path
             assert "<b>Quick" not in page.text
             assert "<script>alert" not in page.text
 

@@ -102,7 +102,7 @@ async def test_the_cache_is_bounded() -> None:
 
     async def ask(token: str) -> TokenOwner | None:
         asked.append(token)
-        return TokenOwner("amira", frozenset())
+        return TokenOwner("student1", frozenset())
 
     cache = TokenCache(ask, clock=lambda: 0.0)
     for number in range(KNOWN_TOKENS + 1):
@@ -115,17 +115,17 @@ async def test_the_cache_is_bounded() -> None:
 
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_no_of_the_hub_is_not_kept(status: int) -> None:
-    answers = iter([httpx.Response(status), httpx.Response(200, json={"kind": "user", "name": "amira"})])
+    answers = iter([httpx.Response(status), httpx.Response(200, json={"kind": "user", "name": "student1"})])
     transport = httpx.MockTransport(lambda _request: next(answers))
     cache = TokenCache(Hub(httpx.AsyncClient(transport=transport), API, OWN_TOKEN).owner, clock=lambda: 0.0)
     assert await cache.owner("token") is None
     for _ in range(2):  # the hub has no third answer: the second one is kept
-        assert await cache.owner("token") == TokenOwner("amira", frozenset())
+        assert await cache.owner("token") == TokenOwner("student1", frozenset())
 
 
 async def test_the_cache_holds_no_token() -> None:
     async def ask(_token: str) -> TokenOwner | None:
-        return TokenOwner("amira", frozenset())
+        return TokenOwner("student1", frozenset())
 
     cache = TokenCache(ask)
     await cache.owner("a-secret-token")

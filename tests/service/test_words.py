@@ -15,11 +15,13 @@ from tests.service.sample import NOW
 
 def teller(language: str) -> Teller:
     titles = {"uni": "Example University"}
-    return Teller(i18n.translations(language), "/services/lab/", {"amira": "Amira <i>Ö</i>", "jo": "Jo"}, titles)
+    return Teller(
+        i18n.translations(language), "/services/lab/", {"student1": "Student <i>Ü</i>", "operator": "Operator"}, titles
+    )
 
 
 def line(action: str, **fields: object) -> AuditLine:
-    known = {"id": 1, "at": NOW, "actor": "jo", "person": "amira", "space": "ml-101", "institution": "uni"}
+    known = {"id": 1, "at": NOW, "actor": "operator", "person": "student1", "space": "ml-101", "institution": "uni"}
     return AuditLine(**(known | {"action": action, "detail": {}, "note": ""} | fields))  # type: ignore[arg-type]
 
 
@@ -64,10 +66,10 @@ def test_german_is_german() -> None:
 def test_what_happened_leads_on() -> None:
     said = teller("en").say(line(Action.SERVER_STARTED))
     assert said.sentence == (
-        'A server of <a href="/services/lab/people/amira">Amira &lt;i&gt;Ö&lt;/i&gt;</a> was started in '
+        'A server of <a href="/services/lab/people/student1">Student &lt;i&gt;Ü&lt;/i&gt;</a> was started in '
         '<a class="k-mono" href="/services/lab/spaces?search=ml-101">ml-101</a>.'
     )
-    assert said.actor == '<a href="/services/lab/people/jo">Jo</a>'
+    assert said.actor == '<a href="/services/lab/people/operator">Operator</a>'
 
 
 def test_a_space_that_does_not_exist_is_told_as_it_was_asked_for() -> None:

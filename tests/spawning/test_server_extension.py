@@ -34,8 +34,8 @@ def test_every_variable_is_one_that_the_spawner_sets() -> None:
 
 @pytest.mark.parametrize(("cookie", "language"), [("de", "de"), ("en", "en"), (None, ""), ("<script>", "")])
 def test_the_language_chosen_in_the_lab(cookie: str | None, language: str) -> None:
-    hook = server_extension.with_language(lambda _handler, config: config | {"hubUser": "ada"})
-    assert hook(handler(cookie), {"a": 1}) == {"a": 1, "hubUser": "ada", "kirzlLanguage": language}
+    hook = server_extension.with_language(lambda _handler, config: config | {"hubUser": "student1"})
+    assert hook(handler(cookie), {"a": 1}) == {"a": 1, "hubUser": "student1", "kirzlLanguage": language}
 
 
 def test_it_works_without_another_hook() -> None:

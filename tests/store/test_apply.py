@@ -21,8 +21,8 @@ from tests.store.conftest import ISSUERS, NOW, bind, catalogue, course, log_in, 
 
 REPOSITORY = Path(__file__).parents[2]
 LATER = NOW + timedelta(days=1)
-ANNA = ("a", "email", "anna@a.example", "student", "Mon")
-BEN = ("b", "nr", "B-17", "assistant")
+STUDENT = ("a", "email", "student1@a.example", "student", "Mon")
+ASSISTANT = ("b", "nr", "B-17", "assistant")
 
 
 NUL = RosterRow.model_construct(institution="a", claim="nr", value="1\x002", role=Role.STUDENT, section="")
@@ -43,7 +43,7 @@ async def test_the_sample_catalogue_comes_in_once(any_store: Store) -> None:
 
 
 async def test_every_change_is_in_the_audit(any_store: Store) -> None:
-    changes = await apply(any_store, catalogue(course("ml", ANNA)), ISSUERS, now=NOW)
+    changes = await apply(any_store, catalogue(course("ml", STUDENT)), ISSUERS, now=NOW)
     async with any_store.reading() as session:
         rows = (
             await session.execute(
@@ -56,28 +56,30 @@ async def test_every_change_is_in_the_audit(any_store: Store) -> None:
 
 
 async def test_a_change_reads_as_one_line(any_store: Store) -> None:
-    await apply(any_store, catalogue(course("ml", ANNA)), ISSUERS, now=NOW)
-    promoted = catalogue(course("ml", ("a", "email", "anna@a.example", "assistant")))
+    await apply(any_store, catalogue(course("ml", STUDENT)), ISSUERS, now=NOW)
+    promoted = catalogue(course("ml", ("a", "email", "student1@a.example", "assistant")))
     [change] = await apply(any_store, promoted, ISSUERS, now=LATER)
     assert str(change) == (
-        "roster-changed: assistant of ml: a email anna@a.example (role: student → assistant, section: Mon → nothing)"
+        "roster-changed: assistant of ml: a email student1@a.example (role: student → assistant, section: Mon → nothing)"
     )
 
 
 async def test_a_course_that_goes_is_archived_and_comes_back_with_its_work(any_store: Store) -> None:
-    both = catalogue(course("ml", ANNA), course("dl", BEN))
+    both = catalogue(course("ml", STUDENT), course("dl", ASSISTANT))
     await apply(any_store, both, ISSUERS, now=NOW)
-    anna = await log_in(any_store, "anna", "a", ISSUERS["a"])
-    await bind(any_store, anna, "anna@a.example")
+    student = await log_in(any_store, "student1", "a", ISSUERS["a"])
+    await bind(any_store, student, "student1@a.example")
     async with any_store.writing() as session:
         space_id = (await session.execute(select(Space.id).where(Space.name == "ml"))).scalar_one()
-        session.add(ServerBinding(person_id=anna, server_name="ml", space_id=space_id, purpose="work", created_at=NOW))
+        session.add(
+            ServerBinding(person_id=student, server_name="ml", space_id=space_id, purpose="work", created_at=NOW)
+        )
     before = await memory(any_store)
 
-    gone = await apply(any_store, catalogue(course("dl", BEN)), ISSUERS, now=LATER)
+    gone = await apply(any_store, catalogue(course("dl", ASSISTANT)), ISSUERS, now=LATER)
     assert actions(gone) == [Action.SPACE_ARCHIVED]
     async with any_store.reading() as session:
-        assert await memberships(session, anna) == []
+        assert await memberships(session, student) == []
         assert (await session.execute(select(func.count()).select_from(ServerBinding))).scalar() == 1
 
     back = await apply(any_store, both, ISSUERS, now=LATER)
@@ -86,18 +88,18 @@ async def test_a_course_that_goes_is_archived_and_comes_back_with_its_work(any_s
 
 
 async def test_a_row_that_goes_ends_the_membership_and_comes_back_bound(any_store: Store) -> None:
-    full = catalogue(course("ml", ANNA, BEN))
+    full = catalogue(course("ml", STUDENT, ASSISTANT))
     await apply(any_store, full, ISSUERS, now=NOW)
-    anna = await log_in(any_store, "anna", "a", ISSUERS["a"])
-    await bind(any_store, anna, "anna@a.example")
+    student = await log_in(any_store, "student1", "a", ISSUERS["a"])
+    await bind(any_store, student, "student1@a.example")
     before = await memory(any_store)
 
-    [gone] = await apply(any_store, catalogue(course("ml", BEN)), ISSUERS, now=LATER)
-    assert (gone.action, gone.person_id, gone.space) == (Action.ROSTER_REMOVED, anna, "ml")
+    [gone] = await apply(any_store, catalogue(course("ml", ASSISTANT)), ISSUERS, now=LATER)
+    assert (gone.action, gone.person_id, gone.space) == (Action.ROSTER_REMOVED, student, "ml")
     async with any_store.reading() as session:
-        assert await memberships(session, anna) == []
+        assert await memberships(session, student) == []
         row = (await session.scalars(select(RosterEntry).where(RosterEntry.claim == "email"))).one()
-        assert (row.removed_at, row.bound_person_id) == (LATER, anna)
+        assert (row.removed_at, row.bound_person_id) == (LATER, student)
 
     [back] = await apply(any_store, full, ISSUERS, now=LATER)
     assert back.action == Action.ROSTER_RESTORED
@@ -105,14 +107,14 @@ async def test_a_row_that_goes_ends_the_membership_and_comes_back_bound(any_stor
 
 
 async def test_a_changed_role_and_section_reach_the_membership(any_store: Store) -> None:
-    await apply(any_store, catalogue(course("ml", ANNA, BEN)), ISSUERS, now=NOW)
-    anna = await log_in(any_store, "anna", "a", ISSUERS["a"])
-    await bind(any_store, anna, "anna@a.example")
-    promoted = catalogue(course("ml", ("a", "email", "anna@a.example", "instructor", "Tue"), BEN))
+    await apply(any_store, catalogue(course("ml", STUDENT, ASSISTANT)), ISSUERS, now=NOW)
+    student = await log_in(any_store, "student1", "a", ISSUERS["a"])
+    await bind(any_store, student, "student1@a.example")
+    promoted = catalogue(course("ml", ("a", "email", "student1@a.example", "instructor", "Tue"), ASSISTANT))
     [change] = await apply(any_store, promoted, ISSUERS, now=LATER)
     assert change.detail["role"] == ["student", "instructor"]
     async with any_store.reading() as session:
-        [member] = await memberships(session, anna)
+        [member] = await memberships(session, student)
         assert (member.role, member.section) == ("instructor", "Tue")
 
 
@@ -128,15 +130,15 @@ async def test_operators_come_and_go(any_store: Store) -> None:
 
 
 async def test_e_mail_addresses_are_kept_in_lower_case_and_other_values_as_they_are(any_store: Store) -> None:
-    rows = (("a", "email", "Anna@A.Example", "student"), ("a", "email", "anna@a.example", "student"), BEN)
+    rows = (("a", "email", "Student1@A.Example", "student"), ("a", "email", "student1@a.example", "student"), ASSISTANT)
     await apply(any_store, catalogue(course("ml", *rows)), ISSUERS, now=NOW)
     async with any_store.reading() as session:
         values = set(await session.scalars(select(RosterEntry.value)))
-    assert values == {"anna@a.example", "B-17"}
+    assert values == {"student1@a.example", "B-17"}
 
 
 async def test_texts_arrive_as_they_were_written(any_store: Store) -> None:
-    awkward = 'O\'Hara "x" \\ %s :y {z} ☃ 🧪 é --; DROP TABLE persons'
+    awkward = 'Student\'s "x" \\ %s :y {z} ☃ 🧪 é --; DROP TABLE persons'
     odd = course("ml", ("a", "nr", awkward, "student", "Ü'\"%"), title={"de": awkward, "en": awkward})
     await apply(any_store, catalogue(odd), ISSUERS, now=NOW)
     assert await apply(any_store, catalogue(odd), ISSUERS, now=LATER) == []
@@ -155,7 +157,7 @@ async def test_texts_arrive_as_they_were_written(any_store: Store) -> None:
         ),
         (catalogue(course("ml", title={"de": "x\x00", "en": "x"})), ISSUERS, "the course ml holds a text with a NUL"),
         (
-            catalogue(course("ml", ANNA, ("a", "email", "ANNA@a.example", "instructor"))),
+            catalogue(course("ml", STUDENT, ("a", "email", "STUDENT1@a.example", "instructor"))),
             ISSUERS,
             "the roster of ml promises two different roles",
         ),
@@ -192,15 +194,15 @@ async def test_an_apply_that_fails_at_its_last_step_leaves_nothing(
 
     monkeypatch.setattr(apply_module, "write_audit", fail)
     with pytest.raises(RuntimeError, match="disk is full"):
-        await apply(any_store, catalogue(course("ml", ANNA)), ISSUERS, now=NOW)
+        await apply(any_store, catalogue(course("ml", STUDENT)), ISSUERS, now=NOW)
     assert not any((await memory(any_store)).values())
 
 
 async def test_a_membership_that_lost_its_row_or_its_role_is_mended(any_store: Store) -> None:
-    both = catalogue(course("ml", ANNA, BEN))
+    both = catalogue(course("ml", STUDENT, ASSISTANT))
     await apply(any_store, both, ISSUERS, now=NOW)
-    anna = await log_in(any_store, "anna", "a", ISSUERS["a"])
-    await bind(any_store, anna, "anna@a.example")
+    student = await log_in(any_store, "student1", "a", ISSUERS["a"])
+    await bind(any_store, student, "student1@a.example")
     good = await memory(any_store)
     async with any_store.writing() as session:
         (await session.scalars(select(Membership))).one().role = "instructor"

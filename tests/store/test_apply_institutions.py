@@ -56,20 +56,20 @@ async def test_a_title_changes_and_an_institution_goes_and_comes_back(any_store:
 
 async def test_people_of_a_real_institution_do_not_follow_a_new_issuer(any_store: Store) -> None:
     await settle(any_store, {"a": institution("a")}, {"a": A})
-    await log_in(any_store, "anna", "a", A)
+    await log_in(any_store, "member1", "a", A)
     [change] = await settle(any_store, {"a": institution("a")}, {"a": B})
     assert change.detail == {"issuer": [A, B]}
-    assert await identities(any_store) == {("anna", "a", A)}
+    assert await identities(any_store) == {("member1", "a", A)}
 
 
 async def test_people_of_a_demo_institution_follow_the_port(any_store: Store) -> None:
     old, new = "http://localhost:9400/a", "http://localhost:9401/a"
     demo = {"a": institution("a", demo=True)}
     await settle(any_store, demo, {"a": old})
-    await log_in(any_store, "anna", "a", old)
+    await log_in(any_store, "member1", "a", old)
     [change] = await settle(any_store, demo, {"a": new})
     assert change.detail == {"issuer": [old, new], "identities_moved": 1}
-    assert await identities(any_store) == {("anna", "a", new)}
+    assert await identities(any_store) == {("member1", "a", new)}
 
 
 async def test_a_demo_institution_that_does_not_run_keeps_what_it_had(any_store: Store) -> None:
@@ -86,17 +86,17 @@ async def test_a_demo_institution_that_becomes_real_leaves_its_people_behind(any
     await settle(any_store, {"a": institution("a", demo=True)}, {"a": demo})
     await log_in(any_store, "student1", "a", demo)
     await settle(any_store, {"a": institution("a")}, {"a": A})
-    await log_in(any_store, "anna", "a", A)
+    await log_in(any_store, "member1", "a", A)
     await settle(any_store, {"a": institution("a", demo=True)}, {"a": demo})
-    assert await identities(any_store) == {("student1", "a", demo), ("anna", "a", A)}
+    assert await identities(any_store) == {("student1", "a", demo), ("member1", "a", A)}
 
 
 @pytest.mark.parametrize("demo", [True, False])
 async def test_two_institutions_swap_their_issuers_in_one_go(any_store: Store, demo: bool) -> None:
     both = {"a": institution("a", demo=demo), "b": institution("b", demo=demo)}
     await settle(any_store, both, {"a": A, "b": B})
-    await log_in(any_store, "anna", "a", A)
-    await log_in(any_store, "ben", "b", B)
+    await log_in(any_store, "member1", "a", A)
+    await log_in(any_store, "member2", "b", B)
     async with any_store.writing() as session:  # the same subject at both issuers: two humans
         for identity in await session.scalars(select(Identity)):
             identity.subject = "s"
@@ -106,19 +106,19 @@ async def test_two_institutions_swap_their_issuers_in_one_go(any_store: Store, d
     assert await identities(any_store) == {("s", "a", B), ("s", "b", A)}
     async with any_store.reading() as session:
         owner = {i.issuer: i.person_id for i in await session.scalars(select(Identity))}
-    assert (owner[B] < owner[A]) == demo  # anna came first
+    assert (owner[B] < owner[A]) == demo  # member1 came first
 
 
 async def test_an_institution_under_a_new_name_keeps_its_people_without_their_claims(any_store: Store) -> None:
     await settle(any_store, {"a": institution("a")}, {"a": A})
-    await log_in(any_store, "anna", "a", A, {"email": ["anna@a.example"]})
+    await log_in(any_store, "member1", "a", A, {"email": ["member1@a.example"]})
     changes = await settle(any_store, {"alpha": institution("alpha")}, {"alpha": A})
     assert [(c.action, c.institution) for c in changes] == [
         (Action.INSTITUTION_REMOVED, "a"),
         (Action.INSTITUTION_ADDED, "alpha"),
     ]
     assert await issuers_of(any_store) == {"a": None, "alpha": A}
-    assert await identities(any_store) == {("anna", "alpha", A)}
+    assert await identities(any_store) == {("member1", "alpha", A)}
     async with any_store.reading() as session:
         assert (await session.scalars(select(Identity.claims))).one() == {}
 
@@ -126,8 +126,8 @@ async def test_an_institution_under_a_new_name_keeps_its_people_without_their_cl
 async def test_nobody_moves_onto_people_who_are_there_already(any_store: Store) -> None:
     old, new = "http://localhost:9400/a", "http://localhost:9401/a"
     await settle(any_store, {"a": institution("a"), "b": institution("b", demo=True)}, {"a": new, "b": old})
-    await log_in(any_store, "anna", "a", new)
-    await log_in(any_store, "ben", "b", old)
+    await log_in(any_store, "member1", "a", new)
+    await log_in(any_store, "member2", "b", old)
     async with any_store.writing() as session:
         for identity in await session.scalars(select(Identity)):
             identity.subject = "s"

@@ -29,7 +29,7 @@ STATEMENTS = {
 
 
 async def test_entries_cannot_be_changed_or_removed(any_store: Store) -> None:
-    for actor in ("anna", "otto"):
+    for actor in ("member1", "member2"):
         async with any_store.writing() as session:
             audit.record(session, at=NOW, actor=actor, action=audit.Action.LOGIN)
     for statement in STATEMENTS[any_store.engine.dialect.name]:
@@ -39,7 +39,7 @@ async def test_entries_cannot_be_changed_or_removed(any_store: Store) -> None:
         assert "the audit is only ever added to" in str(refused.value), statement
         async with any_store.reading() as session:
             actors = (await session.execute(text("SELECT actor FROM audit ORDER BY id"))).scalars().all()
-        assert actors == ["anna", "otto"], statement
+        assert actors == ["member1", "member2"], statement
 
 
 async def test_entries_are_added_whatever_ids_are_there(any_store: Store) -> None:
@@ -51,7 +51,7 @@ async def test_entries_are_added_whatever_ids_are_there(any_store: Store) -> Non
             await session.execute(text(f"INSERT INTO audit {columns}"), values | {"id": number})
     for _ in range(2):
         async with any_store.writing() as session:
-            audit.record(session, at=NOW, actor="anna", action=audit.Action.LOGIN)
+            audit.record(session, at=NOW, actor="member1", action=audit.Action.LOGIN)
     async with any_store.reading() as session:
         assert (await session.execute(text("SELECT count(*) FROM audit"))).scalar() == 5
 
@@ -59,7 +59,7 @@ async def test_entries_are_added_whatever_ids_are_there(any_store: Store) -> Non
 async def test_an_entry_goes_with_the_transaction_that_made_it(any_store: Store) -> None:
     with pytest.raises(RuntimeError):
         async with any_store.writing() as session:
-            audit.record(session, at=NOW, actor="anna", action=audit.Action.LOGIN)
+            audit.record(session, at=NOW, actor="member1", action=audit.Action.LOGIN)
             raise RuntimeError
     async with any_store.reading() as session:
         assert (await session.execute(text("SELECT count(*) FROM audit"))).scalar() == 0

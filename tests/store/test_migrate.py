@@ -92,7 +92,7 @@ def test_a_lab_of_the_first_step_keeps_what_it_knows(empty_url: str) -> None:
     with migrate_module._own_transaction(empty_url) as connection:
         command.upgrade(migrate_module._config(connection), "0001")
         for statement in (
-            "INSERT INTO persons (id, hub_name, display_name, created_at) VALUES (7, 'anna', 'Anna', :now)",
+            "INSERT INTO persons (id, hub_name, display_name, created_at) VALUES (7, 'member1', 'Member 1', :now)",
             "INSERT INTO institutions (name, demo, title_de, title_en) VALUES ('a', false, 'A', 'A')",
             "INSERT INTO identities (person_id, institution_name, issuer, subject, claims, created_at, last_login_at)"
             " VALUES (7, 'a', 'https://a.example', 's', '{}', :now, :now)",
@@ -100,7 +100,7 @@ def test_a_lab_of_the_first_step_keeps_what_it_knows(empty_url: str) -> None:
             " VALUES (5, 'ml', 'course', 'ML', 'ML', '{}', :now)",
             "INSERT INTO servers (person_id, server_name, space_id, purpose, last_size, created_at, last_start_at)"
             " VALUES (7, 'mine', 5, 'work', 'small', :now, :now)",
-            "INSERT INTO audit (at, actor, action, detail, note) VALUES (:now, 'anna', 'login', '{}', '')",
+            "INSERT INTO audit (at, actor, action, detail, note) VALUES (:now, 'member1', 'login', '{}', '')",
         ):
             connection.execute(text(statement), {"now": "2026-11-01 12:00:00"})
     migrate(empty_url)
@@ -108,7 +108,7 @@ def test_a_lab_of_the_first_step_keeps_what_it_knows(empty_url: str) -> None:
         servers = connection.execute(text("SELECT person_id, server_name, space_id, purpose FROM servers")).all()
         assert servers == [(7, "mine", 5, "work")]
         assert connection.execute(text("SELECT subject, dropped FROM identities")).all() == [("s", None)]
-        assert connection.execute(text("SELECT actor FROM audit")).scalars().all() == ["anna"]
+        assert connection.execute(text("SELECT actor FROM audit")).scalars().all() == ["member1"]
 
 
 def test_steps_form_one_line() -> None:

@@ -15,18 +15,18 @@ from tests.store.conftest import ISSUERS, NOW, catalogue, log_in
 
 async def test_a_block_is_written_once_and_lifted_once(any_store: Store) -> None:
     await apply(any_store, catalogue(), ISSUERS, now=NOW)
-    await log_in(any_store, "anna", "a", ISSUERS["a"])
+    await log_in(any_store, "member1", "a", ISSUERS["a"])
     later = NOW + timedelta(hours=1)
     told = []
     for change, moment in ((block, NOW), (block, later), (unblock, later), (unblock, later)):
         async with any_store.writing() as session:
-            told.append(await change(session, "anna", "root", moment))
+            told.append(await change(session, "member1", "root", moment))
     assert told == [True, False, True, False]
     async with any_store.reading() as session:
-        person = await person_called(session, "anna")
+        person = await person_called(session, "member1")
         assert person is not None
         assert person.blocked_at is None
-        lines = (await audit_page(session, person="anna")).items
+        lines = (await audit_page(session, person="member1")).items
     assert [(line.action, line.actor, line.at) for line in lines] == [
         ("person-unblocked", "root", later),
         ("person-blocked", "root", NOW),

@@ -19,7 +19,7 @@ UNION ALL SELECT 'subject', subject FROM identities
 UNION ALL SELECT claim, value FROM roster_rows
 """
 CLAIMS = "SELECT claims FROM identities"
-SEARCHED, TYPED, IN_A_TOKEN = "Ada-Lovelace-1815", "ada@uni.example", "T0ken-in-an-address"
+SEARCHED, TYPED, IN_A_TOKEN = "Searched-Student-1815", "nobody@uni.example", "T0ken-in-an-address"
 
 
 class Watched(Person):

@@ -54,8 +54,8 @@ def test_handed_in(teacher: Desk, student: Desk, colleague: Desk, desks: Callabl
     student.fetch_and_submit("ps2")
     colleague.fetch_and_submit("ps1")
     whole = desks(ASSISTANT).listed("--inbound")
-    assert [line.split()[1:3] for line in whole] == [[STUDENT, "ps1"], [STUDENT, "ps2"], [COLLEAGUE, "ps1"]]
-    assert [line.split()[1] for line in teacher.listed("ps1", "--inbound")] == [STUDENT, COLLEAGUE]
+    assert [line.split()[1:3] for line in whole] == [[COLLEAGUE, "ps1"], [STUDENT, "ps1"], [STUDENT, "ps2"]]
+    assert [line.split()[1] for line in teacher.listed("ps1", "--inbound")] == [COLLEAGUE, STUDENT]
     assert [line.split()[2] for line in teacher.listed("--inbound", f"--student={STUDENT}")] == ["ps1", "ps2"]
     assert teacher.listed("--cached") == []
     # Students see their own alone, however they ask.
