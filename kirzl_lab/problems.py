@@ -401,6 +401,11 @@ class StorageAway(Problem):
     sentence = "The lab's storage does not answer at the moment: try again in a minute."
 
 
+class FileLost(Problem):
+    slug, status = "file-lost", 500
+    sentence = "A file that belongs here is not in the lab's storage any more: tell the people who operate the lab."
+
+
 # -- grading runs --------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from kirzl_lab.grading import releases, steps
 from kirzl_lab.grading.records import ToGrade
 from kirzl_lab.grading.releases import Wish
-from kirzl_lab.grading.tools import PASSING, Tools
+from kirzl_lab.grading.tools import PASSING, Paused, Tools
 from kirzl_lab.problems import GradingBroke, GradingOvertaken, Problem
 
 LOG = logging.getLogger(__name__)
@@ -23,15 +23,17 @@ class FeedbackWork:
         self._turn = turn
         self._at_once = at_once
         self._busy: dict[Wish, asyncio.Task[None]] = {}
+        self._paused = Paused[int]()
+        """Submissions."""
 
     async def look(self) -> bool:
         """See to the oldest wishes; whether there is any. Waits for none of them."""
         async with self._tools.store.reading() as session:
-            found = await releases.wishes(session, self._at_once)
+            besides = {wish.submission_id for wish in self._busy} | self._paused.now()
+            found = await releases.wishes(session, self._at_once - len(self._busy), besides=besides)
         for wish in found:
-            if wish not in self._busy and len(self._busy) < self._at_once:
-                self._busy[wish] = asyncio.create_task(self._do(wish))
-        return bool(found)
+            self._busy[wish] = asyncio.create_task(self._do(wish))
+        return bool(besides or found)
 
     async def close(self) -> None:
         """Let go of everything. What was being worked on is taken up by the next process."""
@@ -47,6 +49,7 @@ class FeedbackWork:
                     await self._make(wish, Path(folder))
         except PASSING as problem:
             LOG.warning("Feedback on submission %i waits: %s", wish.submission_id, problem)
+            self._paused.add(wish.submission_id)
         except GradingOvertaken:
             LOG.info("Feedback on submission %i is not wanted any more", wish.submission_id)
         except Problem as problem:

@@ -74,14 +74,19 @@ class InCluster:
         if not moved:
             return
         # Killed here, the next look finds a task without a Job and begins another attempt.
-        await self._batch.create_namespaced_job(
-            self._site.namespace, jobs.job(task, self._site, tokens, endpoint), _request_timeout=REQUEST_S
-        )
+        try:
+            await self._batch.create_namespaced_job(
+                self._site.namespace, jobs.job(task, self._site, tokens, endpoint), _request_timeout=REQUEST_S
+            )
+        except Exception:  # a quota, a webhook, a silent API server: the Job may be there all the same
+            async with self._tools.store.writing() as session:
+                await runs.again(session, task, self._tools.clock(), lost=False)
+            raise
 
     async def _end(self, task: Task, ended: Ended) -> None:
         now = self._tools.clock()
         async with self._tools.store.writing() as session:
-            if ended.reason is None and task.attempt < jobs.MOST_ATTEMPTS:
+            if ended.reason is None and task.losses + 1 < jobs.MOST_LOSSES:
                 LOG.warning("Task %i, attempt %i, is run again: %s", task.id, task.attempt, ended.log)
                 await runs.again(session, task, now)
                 return

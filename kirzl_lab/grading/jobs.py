@@ -204,8 +204,8 @@ class Ended:
     log: str
 
 
-MOST_ATTEMPTS = 3
-"""Of those that fail through no fault of the submission."""
+MOST_LOSSES = 3
+"""Attempts that come to nothing through no fault of the submission."""
 
 NODE_IS_FULL = "The node was low on resource"
 """So the kubelet begins its message about a pod that it evicts for no use of its own."""

@@ -64,8 +64,8 @@ async def ask(
     return len(wanted)
 
 
-async def wishes(session: AsyncSession, most: int) -> list[Wish]:
-    """The oldest wishes that nobody has met yet, at most so many."""
+async def wishes(session: AsyncSession, most: int, *, besides: Collection[int] = ()) -> list[Wish]:
+    """The oldest wishes that nobody has met yet, at most so many, for submissions besides these."""
     last = (
         select(func.max(GradingTask.id))
         .where(GradingTask.submission_id == Submission.id, GradingTask.state == State.DONE)
@@ -78,7 +78,7 @@ async def wishes(session: AsyncSession, most: int) -> list[Wish]:
         .join(Assignment, Assignment.id == Submission.assignment_id)
         .join(Space, Space.id == Assignment.space_id)
         .join(GradingTask, GradingTask.id == last)
-        .where(Submission.feedback_asked_at.is_not(None))
+        .where(Submission.feedback_asked_at.is_not(None), Submission.id.not_in(besides))
         .order_by(Submission.feedback_asked_at, Submission.id)
         .limit(most)
     )

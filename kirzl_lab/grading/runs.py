@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from kirzl_lab.grading.tasks import OPEN, OVER, State, Task, about_tasks, hash_of, tasks_in
 from kirzl_lab.problems import NothingToGrade, RunOver, UnknownRun
@@ -77,6 +77,7 @@ async def begin(
     Tasks of earlier runs about the same people's work that are still open are cancelled: this run takes their place.
     Raises `NothingToGrade`.
     """
+    await _alone(session, assignment.id)
     submissions = await latest_submissions(session, assignment.id, students)
     if not submissions:
         raise NothingToGrade(assignment=assignment.name)
@@ -109,13 +110,35 @@ async def cancel(session: AsyncSession, run_id: int, now: datetime) -> None:
 
 
 async def retry(session: AsyncSession, run_id: int, now: datetime) -> int:
-    """Queue the tasks of a run that failed or were cancelled once more; how many they are."""
+    """Queue the tasks of a run that failed or were cancelled once more; how many they are.
+
+    Not those of people about whose work another task has been made since: that one counts.
+    """
+    await _alone(session, (await session.get_one(GradingRun, run_id)).assignment_id)
+    mine, later, submission, other = (
+        aliased(GradingTask),
+        aliased(GradingTask),
+        aliased(Submission),
+        aliased(Submission),
+    )
+    replaced = (
+        select(mine.id)
+        .join(submission, submission.id == mine.submission_id)
+        .join(other, (other.assignment_id == submission.assignment_id) & (other.person_id == submission.person_id))
+        .join(later, (later.submission_id == other.id) & (later.id > mine.id))
+        .where(mine.run_id == run_id, later.state != State.CANCELLED)
+    )
     again = await session.execute(
         update(GradingTask)
-        .where(GradingTask.run_id == run_id, GradingTask.state.in_({State.FAILED, State.CANCELLED}))
+        .where(
+            GradingTask.run_id == run_id,
+            GradingTask.state.in_({State.FAILED, State.CANCELLED}),
+            GradingTask.id.not_in(replaced),
+        )
         .values(
             state=State.QUEUED,
             attempt=GradingTask.attempt + 1,
+            losses=0,
             fetch_hash=None,
             report_hash=None,
             prepared_sha256=None,
@@ -157,13 +180,21 @@ async def move(
     return True
 
 
-async def again(session: AsyncSession, task: Task, now: datetime) -> bool:
-    """Give up an attempt that was being executed and queue the next one; what the old one reports is refused."""
+async def again(session: AsyncSession, task: Task, now: datetime, *, lost: bool = True) -> bool:
+    """Give up an attempt that was being executed and queue the next one; what the old one reports is refused.
+
+    `lost` counts it among those that came to nothing; one that never began is not.
+    """
     changed = await session.execute(
         update(GradingTask)
         .where(GradingTask.id == task.id, GradingTask.attempt == task.attempt, GradingTask.state == State.EXECUTING)
         .values(
-            state=State.PREPARED, attempt=GradingTask.attempt + 1, fetch_hash=None, report_hash=None, changed_at=now
+            state=State.PREPARED,
+            attempt=GradingTask.attempt + 1,
+            losses=GradingTask.losses + int(lost),
+            fetch_hash=None,
+            report_hash=None,
+            changed_at=now,
         )
         .returning(GradingTask.id)
     )
@@ -242,6 +273,11 @@ async def _runs(session: AsyncSession, ids: Select[int]) -> list[Run]:
         )
         for run, name, hub_name, display_name in await session.execute(about)
     ]
+
+
+async def _alone(session: AsyncSession, assignment_id: int) -> None:
+    """Until the transaction ends nobody else makes tasks about the assignment, nor queues them anew."""
+    await session.execute(select(Assignment.id).where(Assignment.id == assignment_id).with_for_update(key_share=True))
 
 
 async def _end(session: AsyncSession, which: ColumnElement[bool], state: State, now: datetime) -> None:

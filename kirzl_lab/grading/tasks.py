@@ -40,6 +40,8 @@ class Task:
     id: int
     run_id: int
     attempt: int
+    losses: int
+    """Attempts since it was asked for that came to nothing through no fault of the submission."""
     state: State
     course: str
     assignment: str
@@ -170,6 +172,7 @@ async def tasks_in(session: AsyncSession, query: Select[GradingTask, Submission,
             id=task.id,
             run_id=task.run_id,
             attempt=task.attempt,
+            losses=task.losses,
             state=State(task.state),
             course=space.name,
             assignment=assignment.name,

@@ -7,8 +7,9 @@ killed at any moment: what was half done is done once more, and counts once. Pre
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import asdict
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
@@ -18,7 +19,7 @@ from kirzl_lab.grading.feedback_work import FeedbackWork
 from kirzl_lab.grading.outcomes import Reason
 from kirzl_lab.grading.records import ToGrade
 from kirzl_lab.grading.tasks import State, Task, is_newest, open_tasks
-from kirzl_lab.grading.tools import PASSING, Tools
+from kirzl_lab.grading.tools import PASSING, Paused, Tools
 from kirzl_lab.problems import GradingOvertaken, Problem
 from kirzl_lab.store.archives import ArchiveRefused
 
@@ -37,6 +38,16 @@ class Executor(Protocol):
         ...
 
 
+def next_ones(tasks: Sequence[Task], room: int) -> list[Task]:
+    """Whose turn a trusted step is, at most `room` of them: courses in turn, and in each what is to be finished first."""
+    of_courses: dict[str, list[Task]] = {}
+    for task in sorted(tasks, key=lambda task: task.state is State.QUEUED):  # keeps the order of those that are alike
+        if task.state in (State.QUEUED, State.EXECUTED):
+            of_courses.setdefault(task.course, []).append(task)
+    in_turn = chain.from_iterable(zip_longest(*of_courses.values()))
+    return list(islice((task for task in in_turn if task is not None), max(0, room)))
+
+
 class Work:
     """The loop's memory: which tasks this process is working on."""
 
@@ -44,9 +55,11 @@ class Work:
         """`at_once` is how many processes of trusted steps there may be at the same time."""
         self._tools = tools
         self._executor = executor
+        self._at_once = at_once
         self._turn = asyncio.Semaphore(at_once)
         self._feedback = FeedbackWork(tools, self._turn, at_once)
         self._busy: dict[tuple[int, int], asyncio.Task[None]] = {}
+        self._paused = Paused[tuple[int, int]]()
 
     async def look(self) -> bool:
         """See to every open task and to feedback; whether there is anything to do. Waits for nothing of it."""
@@ -55,13 +68,14 @@ class Work:
         for key in self._busy.keys() - {(task.id, task.attempt) for task in tasks}:
             if not self._busy[key].cancelling():
                 self._busy[key].cancel()  # its run was cancelled, or another took its place
-        for task in tasks:
-            key = (task.id, task.attempt)
-            if task.state in (State.QUEUED, State.EXECUTED) and key not in self._busy:
-                step = self._prepare if task.state is State.QUEUED else self._finish
-                self._busy[key] = asyncio.create_task(self._do(step, task))
+        paused = self._busy.keys() | self._paused.now()
+        waiting = [task for task in tasks if (task.id, task.attempt) not in paused]
+        for task in next_ones(waiting, self._at_once - len(self._busy)):
+            step = self._prepare if task.state is State.QUEUED else self._finish
+            self._busy[task.id, task.attempt] = asyncio.create_task(self._do(step, task))
+        feedback = await self._feedback.look()
         await self._executor.look([task for task in tasks if task.state in (State.PREPARED, State.EXECUTING)])
-        return await self._feedback.look() or bool(tasks)
+        return feedback or bool(tasks)
 
     async def close(self) -> None:
         """Let go of everything. What was being worked on is taken up by the next process."""
@@ -79,6 +93,7 @@ class Work:
                     await step(task, Path(folder))
         except PASSING as problem:
             LOG.warning("Task %i waits: %s", task.id, problem)
+            self._paused.add((task.id, task.attempt))
         except GradingOvertaken:
             LOG.info("Task %i, attempt %i: another has taken its place", task.id, task.attempt)
             # Where the attempt is still there, a later submission has been graded; nothing is to be done about this one.

@@ -16,7 +16,7 @@ from obstore import list as list_objects
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
-from kirzl_lab.problems import StorageAway
+from kirzl_lab.problems import FileLost, StorageAway
 from kirzl_lab.store.blobs import BATCH, PART, Blob, Draft, Spool, Threads
 
 PIECE = 5 << 20
@@ -78,7 +78,10 @@ class S3Blobs:
     async def read(self, sha256: str) -> AsyncIterator[bytes]:
         """See `Blobs.read`."""
         with _telling():
-            found = await get_async(self._bucket, _key(sha256))
+            try:
+                found = await get_async(self._bucket, _key(sha256))
+            except FileNotFoundError as error:
+                raise FileLost() from error
 
         async def parts() -> AsyncIterator[bytes]:
             with _telling():

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from kirzl_lab.problems import FileLost
 from kirzl_lab.store.blobs import BATCH, PART, Blob, Draft, Spool, Threads, changed
 
 SPOOL = ".drafts"
@@ -57,7 +58,12 @@ class DirectoryBlobs:
         return self._folder / sha256[:2] / sha256[2:4] / sha256
 
     def _open(self, sha256: str) -> BinaryIO:
-        return self._path(sha256).open("rb")
+        try:
+            return self._path(sha256).open("rb")
+        except FileNotFoundError as error:
+            if self._folder.is_dir():  # else it is the whole disk that is away
+                raise FileLost() from error
+            raise
 
     def _link(self, draft: Path, sha256: str) -> None:
         target = self._path(sha256)

@@ -93,7 +93,7 @@ class Blobs(Protocol):
         ...
 
     async def read(self, sha256: str) -> AsyncIterator[bytes]:
-        """The blob in parts; `StorageAway` at once when it is not there."""
+        """The blob in parts; `FileLost` at once when it is not there."""
         ...
 
     def old(self, before: datetime) -> AsyncIterator[list[str]]:

@@ -29,6 +29,7 @@ TASK = Task(
     id=17,
     run_id=3,
     attempt=2,
+    losses=0,
     state=State.PREPARED,
     course="ml-101",
     assignment="sheet1",

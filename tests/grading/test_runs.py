@@ -1,7 +1,7 @@
 """Runs and tasks on both databases: every step once, for the attempt that was asked alone."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -21,6 +21,7 @@ from kirzl_lab.grading.tasks import (
     task_reporting,
     tasks_of,
 )
+from kirzl_lab.grading.work import next_ones
 from kirzl_lab.problems import NothingToGrade, RunOver, UnknownRun
 from kirzl_lab.store.course_tables import Assignment, BlobRow, Submission
 from kirzl_lab.store.database import Store
@@ -239,3 +240,56 @@ def _later(before: Submission) -> Submission:
         assignment_id=before.assignment_id, person_id=before.person_id, key="c", sha256=SHA, files=1,
         submitted_at=before.submitted_at + timedelta(minutes=1), notebooks=["ps1"], receipt="",
     )  # fmt: skip
+
+
+async def test_what_another_run_has_taken_over_is_not_tried_again(course: Class) -> None:
+    first = await course.begin()
+    for task in await course.tasks(first):
+        assert await course.move(task, State.QUEUED, State.FAILED)
+    (newer,) = await course.tasks(await course.begin(["student1"]))
+    async with course.store.writing() as session:
+        assert await runs.retry(session, first, NOW) == 1
+    assert [(task.student, task.state) for task in await course.tasks(first)] == [
+        ("student1", State.FAILED),
+        ("student2", State.QUEUED),
+    ]
+    assert await course.move(newer, State.QUEUED, State.CANCELLED)
+    async with course.store.writing() as session:  # what was cancelled takes nothing over
+        assert await runs.retry(session, first, NOW) == 1
+
+
+async def test_runs_that_begin_together_grade_once(course: Class) -> None:
+    numbers = await asyncio.gather(*(course.begin() for _ in range(4)))
+    async with course.store.reading() as session:
+        waiting = await open_tasks(session)
+    assert len(waiting) == 2
+    assert {task.run_id for task in waiting} == {max(numbers)}
+
+
+async def test_lost_attempts_are_counted_until_somebody_asks_again(course: Class) -> None:
+    (task,) = await course.tasks(run := await course.begin(["student1"]))
+
+    async def lose(*, lost: bool) -> Task:
+        (now,) = await course.tasks(run)
+        assert await course.move(now, now.state, State.EXECUTING)
+        async with course.store.writing() as session:
+            assert await runs.again(session, (await tasks_of(session, run))[0], NOW, lost=lost)
+        return (await course.tasks(run))[0]
+
+    assert (await lose(lost=True)).losses == 1
+    assert (await lose(lost=False)).losses == 1  # it never began
+    assert (task := await lose(lost=True)).losses == 2
+    assert task.attempt == 4
+    assert await course.move(task, State.PREPARED, State.FAILED)
+    async with course.store.writing() as session:
+        await runs.retry(session, run, NOW)
+    assert (await course.tasks(run))[0].losses == 0
+
+
+async def test_courses_take_turns_and_what_is_to_be_finished_comes_first(course: Class) -> None:
+    (task,) = await course.tasks(await course.begin(["student1"]))
+    crowd = [replace(task, id=number, course="large") for number in range(100)]
+    crowd[50] = replace(crowd[50], state=State.EXECUTED)
+    small = [replace(task, id=1000, course="small"), replace(task, id=1001, course="small", state=State.EXECUTING)]
+    assert [each.id for each in next_ones(crowd + small, 4)] == [50, 1000, 0, 1]
+    assert next_ones(crowd, 0) == next_ones(crowd, -1) == []

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kirzl_lab.problems import StorageAway, StorageFull
+from kirzl_lab.problems import FileLost, StorageAway, StorageFull
 from kirzl_lab.store.blob_bucket import S3Blobs
 from kirzl_lab.store.blob_folder import SPOOL, DirectoryBlobs
 from kirzl_lab.store.blob_rows import LEFT_ALONE, need, remove_unneeded
@@ -79,9 +79,15 @@ async def test_the_same_is_kept_once(blobs: Blobs) -> None:
 
 
 async def test_what_is_not_there_is_told_before_anything_is_read(blobs: Blobs) -> None:
+    await keep(blobs, b"x")
     assert not await blobs.has("0" * 64)
-    with pytest.raises(StorageAway):
+    with pytest.raises(FileLost):
         await blobs.read("0" * 64)
+
+
+async def test_a_disk_that_is_away_has_lost_nothing(folder: DirectoryBlobs) -> None:
+    with pytest.raises(StorageAway):
+        await folder.read("0" * 64)
 
 
 async def test_large_ones_are_not_in_memory(blobs: Blobs) -> None:
