@@ -352,6 +352,14 @@ class KeyUsed(Problem):
     sentence = "Another submission came with this Idempotency-Key, and nothing was changed: make a new key for what is different."
 
 
+class TooManySubmissions(Problem):
+    slug, status = "too-many-submissions", 409
+    sentence = (
+        "You have handed in as often, or as much, as can be for this assignment, and nothing was changed: what you handed"
+        " in last counts. Ask the people who run the course if that is not what you want."
+    )
+
+
 class ArchiveNotAccepted(Problem):
     slug, status = "archive-not-accepted", 422
     sentence = "These files were not accepted, and nothing was kept: %(reason)s."

@@ -14,12 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kirzl_lab.catalog.models import CourseFile
 from kirzl_lab.courses.receipts import Signer
-from kirzl_lab.problems import AlreadyReleased, KeyUsed, NoFeedback, NotReleased, UnknownAssignment
+from kirzl_lab.problems import AlreadyReleased, KeyUsed, NoFeedback, NotReleased, TooManySubmissions, UnknownAssignment
 from kirzl_lab.store import audit
 from kirzl_lab.store.archives import LIMITS, Limits, Manifest
 from kirzl_lab.store.blob_rows import need
 from kirzl_lab.store.blobs import Blob, Blobs, Draft
-from kirzl_lab.store.course_tables import Assignment, Submission
+from kirzl_lab.store.course_tables import Assignment, BlobRow, Submission
 from kirzl_lab.store.tables import Person, Space
 
 ASSIGNMENT = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?"
@@ -57,6 +57,10 @@ class HandedIn:
 
 
 # -- decisions -----------------------------------------------------------------------------------------------------
+
+
+MOST_SUBMISSIONS, MOST_SIZES = 200, 20
+"""Of one person for one assignment: how many, and how many of the largest size together."""
 
 
 def limits_of(space: Space) -> Limits:
@@ -141,10 +145,23 @@ async def withdraw(session: AsyncSession, space: Space, name: str, *, by: By, no
 
 
 async def may_submit(session: AsyncSession, space: Space, name: str, *, by: By, key: str) -> None:
-    """Raises before an upload what `submit` would raise after it: `UnknownAssignment` and `NotReleased`."""
+    """Raises before an upload what `submit` would raise after it: `UnknownAssignment`, `NotReleased`, `TooManySubmissions`."""
     assignment = await assignment_called(session, space.id, name)
     if assignment is None or await _with_key(session, assignment.id, by.person_id, key) is None:
-        must_be_released(assignment, name)
+        await _must_have_room(session, space, must_be_released(assignment, name), by)
+
+
+async def _must_have_room(session: AsyncSession, space: Space, assignment: Assignment, by: By) -> None:
+    """Nobody fills the lab's storage for all. Raises `TooManySubmissions`."""
+    mine = (
+        select(func.count(), func.coalesce(func.sum(BlobRow.size), 0))
+        .select_from(Submission)
+        .join(BlobRow, BlobRow.sha256 == Submission.sha256)
+        .where(Submission.assignment_id == assignment.id, Submission.person_id == by.person_id)
+    )
+    count, size = (await session.execute(mine)).one()
+    if count >= MOST_SUBMISSIONS or size >= MOST_SIZES * limits_of(space).packed:
+        raise TooManySubmissions()
 
 
 async def submit(
@@ -160,7 +177,7 @@ async def submit(
 ) -> HandedIn:
     """Hand in the archive. The same key with the same content is the same submission, however often it comes.
 
-    Raises `UnknownAssignment`, `NotReleased` and `KeyUsed`.
+    Raises `UnknownAssignment`, `NotReleased`, `TooManySubmissions` and `KeyUsed`.
     """
     # One after the other for each person: tries that come at the same moment, and times that differ.
     await session.execute(select(Person.id).where(Person.id == by.person_id).with_for_update(key_share=True))
@@ -172,6 +189,7 @@ async def submit(
                 raise KeyUsed()
             return HandedIn(before, new=False)
     assignment = must_be_released(assignment, name)
+    await _must_have_room(session, space, assignment, by)
     mine = select(func.max(Submission.submitted_at)).where(
         Submission.assignment_id == assignment.id, Submission.person_id == by.person_id
     )

@@ -8,12 +8,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import Request
+from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
 from kirzl_lab.courses.exchange import MIB, Received
 from kirzl_lab.problems import NotAnArchive, UploadBroken, UploadTooLarge, UploadTooSlow
-from kirzl_lab.service.access import viewer_of
+from kirzl_lab.service.access import admit, viewer_of
 from kirzl_lab.service.state import state_of
 from kirzl_lab.store.archives import Limits
 from kirzl_lab.store.blobs import Draft
@@ -22,6 +22,8 @@ IDLE_S = 30.0
 """How long an upload may stand still."""
 WHOLE_S = 900.0
 """How long an upload may take: 100 MiB at a megabit a second."""
+DECIDED_FOR_S = 5.0
+"""How long it counts that somebody may do this: after a slower upload it is decided anew."""
 
 
 @asynccontextmanager
@@ -29,9 +31,12 @@ async def receive(request: Request, limits: Limits) -> AsyncIterator[Received]:
     """The archive in the body, kept; its row is to be written within the block.
 
     Raises `NotAnArchive`, `UploadTooLarge`, `UploadBroken`, `UploadTooSlow`, `ArchiveNotAccepted`, `TooManyUploads`,
-    `UploadsFull`, `StorageFull` and `StorageAway`.
+    `UploadsFull`, `StorageFull` and `StorageAway`; after a slow upload also what stands against the request by then.
     """
+    began = asyncio.get_running_loop().time()
     async with _receive(request, limits, viewer_of(request).person_id) as received:
+        if asyncio.get_running_loop().time() - began > DECIDED_FOR_S:
+            await admit(request, Response())  # who lost the right in the meantime has sent nothing
         yield received
 
 

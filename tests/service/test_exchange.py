@@ -11,6 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import func, select, update
 
+from kirzl_lab.courses import exchange
 from kirzl_lab.courses.receipts import verify
 from kirzl_lab.store.course_tables import BlobRow, Submission
 from kirzl_lab.store.database import Store
@@ -253,11 +254,28 @@ async def test_downloads_are_no_pages(in_course: Service, tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.parametrize("limit", [("MOST_SUBMISSIONS", 2), ("MOST_SIZES", 0)])
+async def test_nobody_fills_the_storage_for_all(
+    in_course: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: tuple[str, int]
+) -> None:
+    async with in_course.with_token(INSTRUCTOR) as teacher, in_course.with_token(STUDENT) as student:
+        await release(teacher, archive(tmp_path, {"ps1.ipynb": "{}"}))
+        for number in range(2):
+            assert (
+                await submit(student, archive(tmp_path, {"ps1.ipynb": f"{number}"}), f"key-{number:012}")
+            ).is_success
+        monkeypatch.setattr(exchange, *limit)
+        more = archive(tmp_path, {"ps1.ipynb": "more"})
+        assert slug(await submit(student, more, "key-of-another-one")) == "too-many-submissions"
+        again = await submit(student, archive(tmp_path, {"ps1.ipynb": "1"}), "key-000000000001")
+        assert again.status_code == 200, "what was handed in before is answered as before"
+
+
 async def test_a_file_that_is_lost_is_told(in_course: Service, tmp_path: Path) -> None:
     submission = await fill_exchange(in_course, tmp_path)
     await in_course.state.blobs.remove([submission["sha256"]])
     async with in_course.with_token(STUDENT) as student:
-        assert slug(await student.get(f"{COURSE}/submissions/{submission['id']}/files")) == "storage-away"
+        assert slug(await student.get(f"{COURSE}/submissions/{submission['id']}/files")) == "file-lost"
 
 
 # -- many at once --------------------------------------------------------------------------------------------------

@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, select, update
 
 from kirzl_lab.service import receiving, uploads
-from kirzl_lab.store.tables import Space
+from kirzl_lab.store.course_tables import Submission
+from kirzl_lab.store.tables import Membership, Person, Space
 from tests.service.conftest import Service
 from tests.service.handed_in import (
     COURSE,
@@ -173,6 +174,32 @@ async def test_an_upload_that_drips_ends(released: Service, monkeypatch: pytest.
     async with released.with_token(STUDENT) as student:
         answer = await student.post(f"{PS1}/submissions", content=drips(), headers=HEADERS)
     assert (slug(answer), answer.status_code) == ("upload-too-slow", 408)
+
+
+@pytest.mark.parametrize("lost", ["membership", "course"])
+async def test_who_loses_the_right_while_they_upload_has_handed_in_nothing(
+    released: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    monkeypatch.setattr(receiving, "DECIDED_FOR_S", 0.0)
+    content = archive(tmp_path, {"ps1.ipynb": "{}"})
+    async with released.store.reading() as session:
+        before = list(await session.scalars(select(Submission.id)))
+
+    async def body() -> AsyncIterator[bytes]:
+        yield content[:100]
+        async with released.store.writing() as session:
+            if lost == "membership":
+                person = (await session.scalars(select(Person).where(Person.hub_name == STUDENT))).one()
+                await session.execute(delete(Membership).where(Membership.person_id == person.id))
+            else:
+                await session.execute(update(Space).values(archived_at=released.state.clock()))
+        yield content[100:]
+
+    async with released.with_token(STUDENT) as student:
+        answer = await student.post(f"{PS1}/submissions", content=body(), headers=HEADERS)
+    assert slug(answer) == {"membership": "unknown-course", "course": "course-archived"}[lost]
+    async with released.store.reading() as session:
+        assert list(await session.scalars(select(Submission.id))) == before
 
 
 class Waiting:

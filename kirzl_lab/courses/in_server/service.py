@@ -94,7 +94,7 @@ class LabService:
         found: list[dict[str, Any]] = []
         page, pages = 1, 1
         while page <= pages:
-            answer = self._json(f"{_course(course)}/submissions", asked | {"page": str(page)})
+            answer = self._json(f"{_course(course)}/submissions", asked | {"page": str(page), "per_page": "200"})
             found += answer["submissions"]
             page, pages = page + 1, int(answer["pages"])
         return found

@@ -22,10 +22,13 @@ class Submit(LabExchange, ExchangeSubmit):
             self.not_found(f"Assignment not found at: {self.src_path}", self.src_path.name, others)
 
     def init_dest(self) -> None:
-        """The assignment must be released."""
+        """The assignment must be released, or tried before: the lab may have what it gave no receipt for."""
         released = {
             each["name"]: each["notebooks"] for each in self.service.assignments(self.course) if each["released"]
         }
+        if self.assignment not in released and (self.src_path / KEY).exists():
+            self.released_notebooks = sorted(each.name for each in self.src_path.glob("*.ipynb"))
+            return
         if self.assignment not in released:
             self.not_found(f"Assignment not found: {self.course} {self.assignment}", self.assignment, released)
         self.released_notebooks = [f"{name}.ipynb" for name in released[self.assignment]]

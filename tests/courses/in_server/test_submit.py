@@ -123,6 +123,20 @@ def test_a_try_whose_answer_was_lost_is_one_submission(teacher: Desk, student: D
     assert key
 
 
+def test_a_try_whose_answer_was_lost_gets_its_receipt_after_a_withdrawal(
+    teacher: Desk, student: Desk, lab: Lab
+) -> None:
+    teacher.release("ps1")
+    student.run("fetch_assignment", "ps1")
+    lab.lose = lambda asked: asked.startswith("POST")
+    student.run("submit", "ps1", status=1)
+    lab.lose = lambda _: False
+    teacher.run("list", "ps1", "--remove")
+    student.run("submit", "ps1")
+    assert len(list((student.home / "ps1/.kirzl-receipts").iterdir())) == 1
+    assert "Assignment not found: ml-101 ps1" in student.run("submit", "ps1", status=1)
+
+
 def test_other_files_after_a_lost_answer_are_another_submission(teacher: Desk, student: Desk, lab: Lab) -> None:
     teacher.release("ps1")
     student.run("fetch_assignment", "ps1")

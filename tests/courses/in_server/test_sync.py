@@ -102,9 +102,9 @@ def grade(lab: Lab, number: int) -> None:
         at = str(lab.now.replace(tzinfo=None))
         run = "INSERT INTO grading_runs (assignment_id, started_by, started_at, finished_at) VALUES (?, ?, ?, ?)"
         made = database.execute(run, (assignment, person, at, at)).lastrowid
-        task = "INSERT INTO grading_tasks (run_id, submission_id, state, attempt, log, changed_at, graded_sha256)"
-        values = (made, submission, State.DONE, 1, "", at, sha256)
-        database.execute(f"{task} VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+        task = "INSERT INTO grading_tasks (run_id, submission_id, state, attempt, losses, log, changed_at, graded_sha256)"
+        values = (made, submission, State.DONE, 1, 0, "", at, sha256)
+        database.execute(f"{task} VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
 
 def test_what_grading_made_replaces_what_was_there(teacher: Desk, student: Desk, lab: Lab) -> None:
