@@ -102,7 +102,9 @@ def grade(lab: Lab, number: int) -> None:
         at = str(lab.now.replace(tzinfo=None))
         run = "INSERT INTO grading_runs (assignment_id, started_by, started_at, finished_at) VALUES (?, ?, ?, ?)"
         made = database.execute(run, (assignment, person, at, at)).lastrowid
-        task = "INSERT INTO grading_tasks (run_id, submission_id, state, attempt, losses, log, changed_at, graded_sha256)"
+        task = (
+            "INSERT INTO grading_tasks (run_id, submission_id, state, attempt, losses, log, changed_at, graded_sha256)"
+        )
         values = (made, submission, State.DONE, 1, 0, "", at, sha256)
         database.execute(f"{task} VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
