@@ -134,6 +134,20 @@ async def release(
     return assignment
 
 
+async def release_again(session: AsyncSession, space: Space, name: str, *, by: By, now: datetime) -> None:
+    """Let students fetch what was withdrawn, or came with a copy of a course, as it was made last.
+
+    Raises `UnknownAssignment` where nothing was ever made for students, and `AlreadyReleased`.
+    """
+    assignment = await _locked(session, space.id, name)
+    if assignment is None or assignment.release_sha256 is None:
+        raise UnknownAssignment(assignment=name)
+    if assignment.released_at is not None:
+        raise AlreadyReleased(assignment=name)
+    assignment.released_at, assignment.released_by = now, by.person_id
+    _write_down(session, audit.Action.ASSIGNMENT_RELEASED, space, by, now, assignment=name, again=True)
+
+
 async def withdraw(session: AsyncSession, space: Space, name: str, *, by: By, now: datetime) -> None:
     """Let nobody fetch the assignment or hand it in any more. What was handed in stays.
 

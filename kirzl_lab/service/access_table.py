@@ -106,6 +106,7 @@ ACCESS: dict[str, Who] = {
     "assignment_person": Who.STAFF,
     "confirm_assignment": Who.STAFF,
     "withdraw_assignment": Who.STAFF,
+    "release_assignment": Who.STAFF,
     "grade": Who.STAFF,
     "release_feedback": Who.STAFF,
     "run": Who.STAFF,

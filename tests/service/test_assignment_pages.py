@@ -138,6 +138,17 @@ async def test_it_is_withdrawn_after_a_question(staff: httpx.AsyncClient, class_
     async with class_at_work.store.reading() as session:
         actions = list(await session.scalars(select(AuditEntry.action).order_by(AuditEntry.id.desc()).limit(1)))
     assert actions == ["assignment-withdrawn"]
+    assert ">Release<" in page
+    again = await send(staff, f"{PS1}/release")
+    assert again.headers["location"] == f"{PS1}?done=released"
+    shown = (await staff.get(again.headers["location"])).text
+    assert "Released. Students can fetch it now." in shown
+    assert "Withdraw …" in shown
+    assert ">Release<" not in shown
+    assert "is released already" in (await send(staff, f"{PS1}/release")).text
+    async with class_at_work.store.reading() as session:
+        actions = list(await session.scalars(select(AuditEntry.action).order_by(AuditEntry.id.desc()).limit(1)))
+    assert actions == ["assignment-released"]
 
 
 async def test_grading_some_and_all_and_stopping_it(staff: httpx.AsyncClient, class_at_work: Service) -> None:

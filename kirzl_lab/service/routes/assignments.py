@@ -29,7 +29,7 @@ from kirzl_lab.store.members import person_called
 router = APIRouter(include_in_schema=False)
 
 ADDRESS = "/courses/{course}/assignments/{assignment}"
-Done = Literal["withdrawn", "feedback"]
+Done = Literal["released", "withdrawn", "feedback"]
 Deed = Literal["withdraw", "feedback"]
 Hub = Annotated[Word, Path(description="The hub name.")]
 
@@ -85,6 +85,16 @@ async def withdraw_assignment(request: Request, course: CourseName, assignment: 
         by = By(viewer.person_id, viewer.hub_name)
         await exchange.withdraw(session, course_place_of(request).space, assignment, by=by, now=state.clock())
     return _to(request, "assignment", assignment=assignment, done="withdrawn")
+
+
+@router.post(f"{ADDRESS}/release", name="release_assignment", summary="Releases an assignment as it was made last")
+async def release_assignment(request: Request, course: CourseName, assignment: AssignmentName) -> RedirectResponse:
+    """Students can fetch it (again); back to its page."""
+    state, viewer = state_of(request), viewer_of(request)
+    async with state.writing() as session:
+        by = By(viewer.person_id, viewer.hub_name)
+        await exchange.release_again(session, course_place_of(request).space, assignment, by=by, now=state.clock())
+    return _to(request, "assignment", assignment=assignment, done="released")
 
 
 @router.post(f"{ADDRESS}/grade", name="grade", summary="Grades all or some")
