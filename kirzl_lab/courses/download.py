@@ -5,6 +5,7 @@ checked, never taken from what people packed; an archive that breaks off in the 
 so.
 """
 
+import asyncio
 import csv
 import io
 import json
@@ -76,21 +77,38 @@ async def members_of(
         found += blob(f"{folder}/source.tar.gz", assignment.created_at, assignment.source_sha256)
         found += blob(f"{folder}/release.tar.gz", assignment.created_at, assignment.release_sha256)
     submissions = await session.execute(
-        select(Submission, Assignment.name, Person.hub_name)
+        select(
+            Assignment.name,
+            Person.hub_name,
+            Submission.id,
+            Submission.submitted_at,
+            Submission.sha256,
+            Submission.receipt,
+            Submission.feedback_at,
+            Submission.feedback_sha256,
+        )
         .join(Assignment, Assignment.id == Submission.assignment_id)
         .join(Person, Person.id == Submission.person_id)
         .where(Assignment.space_id == space.id)
         .order_by(Assignment.name, Person.hub_name, Submission.submitted_at)
     )
-    for submission, assignment_name, hub_name in submissions:
-        folder = f"submissions/{assignment_name}/{hub_name}/{submission.submitted_at:%Y%m%dT%H%M%S.%fZ}"
-        found += blob(f"{folder}/files.tar.gz", submission.submitted_at, submission.sha256)
-        receipt = Member(f"{space.name}/{folder}/receipt.jws", submission.submitted_at, submission.receipt.encode())
-        found.append(receipt)
-        found += blob(f"{folder}/graded.tar.gz", now, graded.get(submission.id))
-        found += blob(f"{folder}/feedback.tar.gz", submission.feedback_at or now, submission.feedback_sha256)
+    handed_in = submissions.all()
+
+    def add_submissions() -> None:
+        for assignment, hub_name, number, at, sha256, receipt, feedback_at, feedback_sha256 in handed_in:
+            folder = f"submissions/{assignment}/{hub_name}/{at:%Y%m%dT%H%M%S.%fZ}"
+            found.extend(blob(f"{folder}/files.tar.gz", at, sha256))
+            found.append(Member(f"{space.name}/{folder}/receipt.jws", at, receipt.encode()))
+            found.extend(blob(f"{folder}/graded.tar.gz", now, graded.get(number)))
+            found.extend(blob(f"{folder}/feedback.tar.gz", feedback_at or now, feedback_sha256))
+
+    await asyncio.to_thread(add_submissions)  # there may be thousands
     sizes = await _sizes(session, sorted({member.sha256 for member in found if member.sha256}))
-    return [replace(member, size=sizes[member.sha256]) if member.sha256 else member for member in found]
+
+    def sized() -> list[Member]:
+        return [replace(member, size=sizes[member.sha256]) if member.sha256 else member for member in found]
+
+    return await asyncio.to_thread(sized)
 
 
 async def _sizes(session: AsyncSession, sha256s: Sequence[str]) -> dict[str, int]:
