@@ -1,5 +1,6 @@
 """People of a small term in a real browser: what a lecturer and a student click, each in a window of their own."""
 
+import json
 import re
 import secrets
 from typing import Any
@@ -56,8 +57,7 @@ class Somebody:
         self.context.set_default_timeout(60_000)
         self.page: Page = self.context.new_page()
         log_in(self.page, lab_url, institution, account)
-        me = self.page.request.get(f"{lab_url}/hub/api/user", headers={"Referer": self.page.url})
-        self.hub_name: str = me.json()["name"]
+        self.hub_name: str = json.loads(self._fetch(f"{lab_url}/hub/api/user")[1])["name"]
         self.server = ""
         """The address of the person's server of the course, once its page was there: it may be an origin of its own."""
 
@@ -84,26 +84,32 @@ class Somebody:
 
     def stop(self) -> None:
         """End what runs, and close the window."""
-        token = next(c["value"] for c in self.context.cookies() if c["name"] == "_xsrf" and c["path"] == "/hub/")
-        headers = {"X-XSRFToken": token, "Referer": f"{self.lab_url}/hub/home"}
-        self.page.request.delete(f"{self.lab_url}/hub/api/users/{self.hub_name}/servers/{COURSE}", headers=headers)
+        self.page.goto(f"{self.lab_url}/hub/home")
+        self._fetch(f"{self.lab_url}/hub/api/users/{self.hub_name}/servers/{COURSE}", "DELETE")
         self.context.close()
 
     def content(self, path: str) -> Any:
         """A file in the person's server, as its page would load it; None where there is none."""
-        answer = self.page.request.get(f"{self.server}/api/contents/{path}", headers={"Referer": f"{self.server}/lab"})
-        return answer.json()["content"] if answer.status == 200 else None
+        status, text = self._fetch(f"{self.server}/api/contents/{path}")
+        return json.loads(text)["content"] if status == 200 else None
 
     def write(self, path: str, notebook: dict[str, Any]) -> None:
         """Save a notebook in the person's server, as its page would."""
-        cookies = self.context.cookies(f"{self.server}/")
-        token = next(c["value"] for c in cookies if c["name"] == "_xsrf" and c["path"].startswith("/user/"))
-        answer = self.page.request.put(
-            f"{self.server}/api/contents/{path}",
-            data={"type": "notebook", "format": "json", "content": notebook},
-            headers={"X-XSRFToken": token, "Referer": f"{self.server}/lab"},
+        model = {"type": "notebook", "format": "json", "content": notebook}
+        status, text = self._fetch(f"{self.server}/api/contents/{path}", "PUT", json.dumps(model))
+        assert status in (200, 201), text
+
+    def _fetch(self, url: str, method: str = "GET", body: str | None = None) -> tuple[int, str]:
+        """Status and text of an answer to the page, which has to be of the same origin: names like these only a browser finds."""
+        # Of several cookies that go there the most particular one counts.
+        tokens = [cookie for cookie in self.context.cookies(url) if cookie["name"] == "_xsrf"]
+        token = max(tokens, key=lambda cookie: len(cookie["path"]))["value"]
+        headers = {"X-XSRFToken": token, "Content-Type": "application/json"}
+        status, text = self.page.evaluate(
+            "async ([url, asked]) => { const answer = await fetch(url, asked); return [answer.status, await answer.text()] }",
+            [url, {"method": method, "headers": headers} | ({} if body is None else {"body": body})],
         )
-        assert answer.ok, answer.text()
+        return int(status), str(text)
 
 
 class Student(Somebody):
