@@ -39,9 +39,11 @@ from kirzl_lab.store.database import Store
 
 ROOMS = (
     *(process, login, spaces, courses, course_pages, rosters, roster_pages, exchange, gradebook, grading),
-    *(feedback, assignments, runs, tasks, people, audit),
+    *(feedback, assignments, runs, people, audit),
 )
 ROUTERS = tuple(room.router for room in ROOMS)
+EVERYTHING = (*ROUTERS, tasks.router)
+"""With what graders alone reach, in a process of its own: a task's token is of no use to anybody who reaches this one."""
 
 Opened = Callable[[], AbstractAsyncContextManager[ServiceState]]
 

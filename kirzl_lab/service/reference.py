@@ -111,7 +111,7 @@ def _table(those: Iterator[Row]) -> str:
 
 def main() -> None:
     """Write the page again."""
-    from kirzl_lab.service.app import app_for  # noqa: PLC0415 - the application serves this reference
+    from kirzl_lab.service.app import EVERYTHING, app_for  # noqa: PLC0415 - the application serves this reference
     from kirzl_lab.service.state import Place, ServiceState  # noqa: PLC0415 - as above
 
     @asynccontextmanager
@@ -122,7 +122,7 @@ def main() -> None:
     place = Place(
         api_url="", api_token="", client_id="", prefix="/services/lab/", hub_prefix="/hub/", service_name="lab"
     )
-    Path(PAGE).write_text(markdown(app_for(place, never)))
+    Path(PAGE).write_text(markdown(app_for(place, never, EVERYTHING)))
 
 
 if __name__ == "__main__":

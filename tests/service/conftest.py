@@ -12,7 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from kirzl_lab.service.app import app_for
+from kirzl_lab.service.app import EVERYTHING, app_for
 from kirzl_lab.service.sessions import TokenCache
 from kirzl_lab.service.state import Place, ServiceState
 from kirzl_lab.settings import Settings
@@ -130,7 +130,7 @@ async def opened_service(folder: Path, store: Store) -> AsyncIterator[Service]:
             held.tokens = TokenCache(held.hub.owner, clock=lambda: time.seconds)
             yield held
 
-    app = app_for(PLACE, state)
+    app = app_for(PLACE, state, EVERYTHING)
     async with app.router.lifespan_context(app):
         service = Service(app, store, hub, time)
         for who in EVERYBODY:

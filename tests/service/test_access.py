@@ -7,14 +7,14 @@ from fastapi.routing import iter_route_contexts
 
 from kirzl_lab.service.access import admit
 from kirzl_lab.service.access_table import ACCESS, IN_A_COURSE, Who
-from kirzl_lab.service.app import app_for
+from kirzl_lab.service.app import EVERYTHING, app_for
 from kirzl_lab.service.reference import PAGE, Row, markdown, problems, rows
 from tests.service.conftest import METRICS_TOKEN, PLACE, Service
 from tests.service.fake_hub import OWN_TOKEN, SCOPE
 from tests.service.sample import BLOCKED, OPERATOR, STRANGER, STUDENT
 
 ROOT = Path(__file__).parents[2]
-APP = app_for(PLACE, lambda: pytest.fail("not opened"))
+APP = app_for(PLACE, lambda: pytest.fail("not opened"), EVERYTHING)
 STATUS = {kind.slug: kind.status for kind in problems()}
 REAL = {
     "{hub_name}": STUDENT,

@@ -136,6 +136,13 @@ def test_from_release_to_scores(cluster_lab: ClusterLab, person: LogIn) -> None:
     tasks = {task["student"]: task for task in run["tasks"]}
     assert {task["state"] for task in tasks.values()} == {"done"}, tasks
     assert (tasks[right.hub_name]["score"], tasks[hostile.hub_name]["score"]) == (3, 0)
+    # From their own pod, with their own token, nobody gets at what is somebody else's.
+    theirs, other = cluster_lab.opened(right, "ml-101"), tasks[hostile.hub_name]["submission"]
+    for path in (
+        *(f"submissions/{other}/{what}" for what in ("files", "graded", "feedback", "receipt")),
+        *("submissions", "graded", "gradebook", "gradebook.csv", "roster", f"runs/{run['id']}"),
+    ):
+        assert ask(theirs, "GET", path)[0] in (403, 404), path
     # What the hostile one found out is in the graded notebook: nothing was reached, nothing was told.
     run_nbgrader(teaching, "collect", assignment)
     seen = teaching.run(
@@ -185,10 +192,12 @@ def test_a_grader_that_is_killed_and_one_that_takes_too_much(cluster_lab: Cluste
         ]
         return running[0] if running else None
 
+    running = wait_until(pod, "the slow one to run", 120)
+    others_token_is_of_no_use(cluster_lab.opened(greedy, "ml-101"), running)
     api.kubectl(
         "delete",
         "pod",
-        wait_until(pod, "the slow one to run", 120),
+        running,
         "--namespace",
         GRADERS,
         "--grace-period=0",
@@ -205,16 +214,43 @@ def test_a_grader_that_is_killed_and_one_that_takes_too_much(cluster_lab: Cluste
     assert ended[slow.hub_name]["attempt"] >= 2
 
 
+def others_token_is_of_no_use(server: JupyterServer, grader: str) -> None:
+    """The token with which a colleague's grader reports, in a student's hands: by the lab's address, and by its own."""
+    (report,) = api.get("pods", grader, "--namespace", GRADERS)["spec"]["containers"]
+    (token,) = (each["value"] for each in report["env"] if each["name"] == "KIRZL_LAB_TASK_TOKEN")
+    endpoint = next(word for word in report["command"] if word.startswith("http://"))
+    said = server.run(
+        "import os, urllib.error, urllib.request\n"
+        f"for address in (os.environ['KIRZL_LAB_SERVICE_URL'] + 'api/tasks', {endpoint!r}):\n"
+        "    for method, what in (('GET', 'prepared'), ('PUT', 'result')):\n"
+        "        asked = urllib.request.Request(f'{address}/{what}', data=b'x' if method == 'PUT' else None, method=method,\n"
+        f"            headers={{'Authorization': 'Bearer {token}', 'Content-Type': 'application/gzip'}})\n"
+        "        try:\n"
+        "            print(urllib.request.urlopen(asked, timeout=3).status)\n"
+        "        except urllib.error.HTTPError as error:\n"
+        "            print(error.code)\n"
+        "        except OSError:\n"
+        "            print('unreachable')\n"
+    )
+    first, second, *by_its_own = said.split()
+    assert (first, second) == ("404", "404"), said
+    assert by_its_own == ["unreachable", "unreachable"], said
+
+
 def test_a_colleagues_gradebook_is_not_to_be_had(cluster_lab: ClusterLab, person: LogIn) -> None:
     lecturer = person("uni", "lecturer")
     lecturer.start("ml-101", "cpu-small")
     teaching = cluster_lab.opened(lecturer, "ml-101")
+    other = lecturer.http.get(f"{cluster_lab.url}/services/lab/courses/dl-201/gradebook")  # with it there is one
+    assert other.status_code == 200, other.text[-2000:]
+    schemas = cluster_lab.sql("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'kirzl\\_%\\_dl-201'")
+    elsewhere = f'"{schemas.splitlines()[0]}".grade'
     said = teaching.run(
         "import os, psycopg\n"
         "url = os.environ['KIRZL_LAB_GRADEBOOK'].replace('postgresql+psycopg', 'postgresql')\n"
         "with psycopg.connect(url) as connection:\n"
         "    print(connection.execute('SELECT current_user').fetchone()[0])\n"
-        "    for table in ('public.persons', 'public.submissions'):\n"
+        f"    for table in ('public.persons', 'public.submissions', {elsewhere!r}):\n"
         "        try:\n"
         "            with connection.transaction():\n"
         "                connection.execute(f'SELECT 1 FROM {table}')\n"
@@ -223,4 +259,4 @@ def test_a_colleagues_gradebook_is_not_to_be_had(cluster_lab: ClusterLab, person
         "            print('refused', table, type(error).__name__)\n"
     )
     assert "read" not in said.replace("already", ""), said
-    assert said.count("refused") == 2
+    assert said.count("refused") == 3
