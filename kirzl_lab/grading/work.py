@@ -70,7 +70,8 @@ class Work:
                 self._busy[key].cancel()  # its run was cancelled, or another took its place
         paused = self._busy.keys() | self._paused.now()
         waiting = [task for task in tasks if (task.id, task.attempt) not in paused]
-        for task in next_ones(waiting, self._at_once - len(self._busy)):
+        # As many again stand in line: who has done one step begins the next before anybody looks.
+        for task in next_ones(waiting, 2 * self._at_once - len(self._busy)):
             step = self._prepare if task.state is State.QUEUED else self._finish
             self._busy[task.id, task.attempt] = asyncio.create_task(self._do(step, task))
         feedback = await self._feedback.look()
