@@ -17,7 +17,9 @@ sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 from nbgrader.api import (
     Assignment,
+    Base,
     BaseCell,
+    Course,
     Gradebook,
     GradeCell,
     MissingEntry,
@@ -30,9 +32,10 @@ from nbgrader.converters import Autograde, GenerateFeedback
 from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import Execute, NbGraderPreprocessor
-from sqlalchemy import insert, select
+from sqlalchemy import create_engine, insert, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
 from traitlets.config import Config
 
 from kirzl_lab.grading.records import Score, ToGrade
@@ -128,11 +131,14 @@ def _copied(of: ToGrade, file: Path) -> str:
     submission that may never be graded. Raises `MissingEntry` and `OperationalError`.
     """
     address = f"sqlite:///{file}"
-    with Gradebook(gradebook_url(of), of.course) as real, Gradebook(address, of.course) as copy:
+    copy = create_engine(address, poolclass=NullPool)
+    Base.metadata.create_all(copy)  # for a new gradebook nbgrader would start a program, which takes seconds
+    with Gradebook(gradebook_url(of), of.course) as real, copy.begin() as connection:
         assignment = real.find_assignment(of.assignment).id
         notebooks = select(Notebook.id).where(Notebook.assignment_id == assignment)
         cells = select(BaseCell.id).where(BaseCell.notebook_id.in_(notebooks))
         tables = {
+            Course: Course.id == of.course,
             Assignment: Assignment.id == assignment,
             Notebook: Notebook.assignment_id == assignment,
             BaseCell: BaseCell.notebook_id.in_(notebooks),
@@ -142,8 +148,7 @@ def _copied(of: ToGrade, file: Path) -> str:
         for kind, wanted in tables.items():
             rows = [dict(row) for row in real.db.execute(select(kind.__table__).where(wanted)).mappings()]
             if rows:
-                copy.db.execute(insert(kind.__table__), rows)
-        copy.db.commit()
+                connection.execute(insert(kind.__table__), rows)
     return address
 
 
