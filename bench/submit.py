@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -99,7 +100,7 @@ def main() -> None:
     print("kirzl-lab on SQLite and a folder", flush=True)
     mine = ours(chosen.students, chosen.within, postgres=False)
     print(" ", mine, flush=True)
-    cluster: dict[str, object] = {}
+    cluster: dict[str, dict[str, object]] = {}
     if chosen.postgres:
         print("kirzl-lab on PostgreSQL and S3", flush=True)
         cluster = {"postgres": ours(chosen.students, chosen.within, postgres=True)}
@@ -111,6 +112,8 @@ def main() -> None:
     peers["ngshare"] = _ngshare.measured(chosen.students, chosen.within)
     print(" ", peers["ngshare"], flush=True)
     print(json.dumps({**shape, **mine, **cluster, "peers": peers}))
+    if any(figures["lost"] or figures["doubled"] for figures in (mine, *cluster.values())):
+        sys.exit("A submission was lost, or is there twice.")
 
 
 if __name__ == "__main__":

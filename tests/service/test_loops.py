@@ -1,22 +1,23 @@
 """Servers whose person has lost the space, ended when the grace is over."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from kirzl_lab.catalog.models import Catalogue, Role
 from kirzl_lab.problems import HubAway, LabDatabaseAway
-from kirzl_lab.service.loops import end_lost_servers, looping
+from kirzl_lab.service.loops import end_gradebook_logins, end_lost_servers, looping
 from kirzl_lab.store.apply import apply
+from kirzl_lab.store.members import staff_of_courses
 from kirzl_lab.store.people import block
-from kirzl_lab.store.tables import AuditEntry, ServerBinding
+from kirzl_lab.store.tables import AuditEntry, Membership, Person, ServerBinding
 from tests.service.conftest import Service
-from tests.service.sample import CATALOGUE, ISSUERS, NOW, OPERATOR, STUDENT
+from tests.service.sample import CATALOGUE, INSTRUCTOR, ISSUERS, NOW, OPERATOR, STUDENT
 from tests.support.waiting import wait_until
 
 GRACE = timedelta(minutes=CATALOGUE.lab.grace_minutes)
@@ -73,6 +74,41 @@ async def test_who_comes_back_in_time_keeps_the_server(service: Service) -> None
     await apply(service.store, CATALOGUE, ISSUERS, now=NOW + GRACE / 2)
     service.time.now = NOW + 2 * GRACE
     assert await end_lost_servers(service.state) == []
+
+
+class Books:
+    """Gradebooks whose logins were all made; those of one course cannot be ended."""
+
+    def __init__(self, broken: str) -> None:
+        self.broken = broken
+        self.staff: dict[str, set[str]] = {}
+
+    def reconcile_logins(self, course: str, staff: Collection[str]) -> list[str]:
+        if course == self.broken:
+            raise RuntimeError("some objects depend on it")
+        self.staff[course] = set(staff)
+        return ["somebody's"]
+
+
+async def test_logins_to_gradebooks_end_with_the_role_whatever_is_wrong_with_another_course(in_course: Service) -> None:
+    service = in_course
+    async with service.store.reading() as session:
+        first, *others = sorted(await staff_of_courses(session), key=lambda name: name == "ml-101")
+    assert "ml-101" in others
+    service.state.gradebooks = books = Books(broken=first)  # type: ignore[assignment]
+    with pytest.raises(RuntimeError, match="depend on it"):
+        await end_gradebook_logins(service.state)
+    assert books.staff.keys() == set(others)
+    books.broken = ""
+    await end_gradebook_logins(service.state)
+    before = books.staff["ml-101"]
+    assert INSTRUCTOR in before
+    assert STUDENT not in before
+    async with service.store.writing() as session:
+        theirs = select(Person.id).where(Person.hub_name == INSTRUCTOR).scalar_subquery()
+        await session.execute(delete(Membership).where(Membership.person_id == theirs))
+    await end_gradebook_logins(service.state)
+    assert books.staff["ml-101"] == before - {INSTRUCTOR}
 
 
 def with_role(person: str, role: Role) -> Catalogue:
