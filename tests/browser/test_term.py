@@ -121,6 +121,8 @@ def release(lecturer: Lecturer) -> None:
     lecturer.in_jupyterlab()
     page.goto(lecturer.course)
     page.get_by_role("link", name="Open formgrader").click()
+    # What is added while the list is still on its way would be replaced by it (nbgrader's manage_assignments.js).
+    page.wait_for_function("() => window.models !== undefined && window.models.loaded")
     page.get_by_role("link", name="Add new assignment").click()
     page.locator(".modal input.name").fill(ASSIGNMENT)
     page.locator(".modal input.duedate").fill(DUE)
