@@ -92,7 +92,7 @@ async def test_code_learns_no_secret_and_leaves_nothing_running(
     assert held.pop("NPROC") >= LIMITS.processes
     assert held == {
         "CORE": 0,
-        "CPU": 120 * (os.cpu_count() or 1),
+        "CPU": LIMITS.total_s * (os.cpu_count() or 1),
         "DATA": LIMITS.memory_bytes,
         "FSIZE": LIMITS.output_bytes,
         "NOFILE": LIMITS.open_files,
