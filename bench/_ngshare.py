@@ -85,7 +85,10 @@ async def _measured(url: str, students: int, within_s: float) -> dict[str, objec
     async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_S, limits=limits, trust_env=False) as client:
         people = [{"username": student(n), "first_name": "", "last_name": "", "email": ""} for n in range(students)]
         await _ask(client, TEACHER, f"course/{COURSE}", instructors=json.dumps([TEACHER]))
-        await _ask(client, TEACHER, f"students/{COURSE}", students=json.dumps(people))
+        try:
+            await _ask(client, TEACHER, f"students/{COURSE}", students=json.dumps(people))
+        except httpx.TimeoutException:
+            return {"failed": students, "why": f"it did not take the roster within {PATIENCE_S} s"}
         await _ask(client, TEACHER, f"assignment/{COURSE}/{ASSIGNMENT}", files=_files({"sheet-1.ipynb": b"{}"}))
         loop, chance = asyncio.get_running_loop(), random.Random(students)
 
