@@ -165,7 +165,7 @@ def _remove(folders: Iterable[Path]) -> None:
                 folders.remove(folder)
         if not folders:
             return
-        time.sleep(0.02)
+        time.sleep(0.02)  # the kernel tells nobody when it has reaped the last process
 
 
 def _kill(folder: Path) -> None:

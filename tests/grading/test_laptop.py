@@ -20,7 +20,7 @@ from kirzl_lab.grading.family import MARK, threads_of_user
 from kirzl_lab.grading.logs import LENGTH, end_of
 from kirzl_lab.grading.outcomes import MIB, Limits, Reason, reason_of
 
-LIMITS = Limits(cell_s=240, total_s=300, memory_bytes=700 * MIB, output_bytes=2 * MIB)
+LIMITS = Limits(cell_s=60, total_s=120, memory_bytes=700 * MIB, output_bytes=2 * MIB)
 
 
 def sent(folder: Path, *cells: str, kernel: str = "python3") -> Path:

@@ -19,8 +19,7 @@ from tools.onenode.certificates import NODE
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 BACK_LIMIT_S = 60.0
-CLICK_LIMIT_S = 20.0
-"""The goal is half of that, on a machine that does nothing else: other tests may run beside this one. The figure is printed."""
+CLICK_GOAL_S = 10.0
 AWAY_S = 60.0
 
 
@@ -101,7 +100,7 @@ def test_seconds_until_a_click_works_again_after_the_hub_was_killed(cluster_lab:
         cluster_lab.opened(student, "ml-101")
         cluster_lab.close(student, "ml-101")
     print("hub killed -> a click on Start is taken:", " ".join(f"{seconds:.1f}" for seconds in times), "s")
-    assert sorted(times)[1] < CLICK_LIMIT_S
+    assert sorted(times)[1] < CLICK_GOAL_S
 
 
 def starts(somebody: Person) -> bool:
