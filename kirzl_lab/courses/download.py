@@ -19,6 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kirzl_lab.catalog.models import RosterRow
+from kirzl_lab.courses.export import harmless
 from kirzl_lab.store.course_tables import Assignment, BlobRow, Submission
 from kirzl_lab.store.tables import Person, RosterEntry, Space
 
@@ -163,10 +164,5 @@ def _roster(rows: Any) -> bytes:
     for row, hub_name in rows:
         promise = (row.institution_name, row.claim, row.value, row.role, row.section)
         moments = (moment.isoformat() if moment else "" for moment in (row.bound_at, row.removed_at))
-        writer.writerow([_harmless(cell) for cell in (*promise, hub_name or "", *moments)])
+        writer.writerow([harmless(cell) for cell in (*promise, hub_name or "", *moments)])
     return b"\xef\xbb\xbf" + text.getvalue().encode()
-
-
-def _harmless(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula (OWASP, CSV injection)."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

@@ -36,7 +36,7 @@ def csv_lines(table: Table) -> Iterator[bytes]:
     while part := list(islice(lines, ROWS_AT_ONCE)):
         buffer = io.StringIO()
         writer = csv.writer(buffer)
-        writer.writerows([_harmless(value) for value in line] for line in part)
+        writer.writerows([harmless(value) for value in line] for line in part)
         yield buffer.getvalue().encode()
 
 
@@ -86,7 +86,8 @@ def _dangerous(value: Value) -> bool:
     return isinstance(value, str) and (value.startswith(FORMULA_STARTS) or bool(ILLEGAL_CHARACTERS_RE.search(value)))
 
 
-def _harmless(value: Value) -> Value:
+def harmless(value: Value) -> Value:
+    """What a spreadsheet program takes for a text, in a CSV file."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
 
 

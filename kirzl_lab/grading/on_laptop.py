@@ -68,13 +68,13 @@ class OnLaptop:
         await self._tools.fetch(task.prepared_sha256, prepared)
         outcome = await laptop.execute(prepared, executed, self._limits)
         reason, log = outcome.reason, f"{task.log}\n{outcome.log}".strip()
-        to, brought = State.FAILED, dict[str, str]()
+        sha256 = None
         if reason is None:
             try:
-                to, brought = State.EXECUTED, {"executed_sha256": await self._tools.keep(executed)}
+                sha256 = await self._tools.keep(executed)
             except ArchiveRefused as refused:
                 reason, log = Reason.OUTPUT, f"{log}\n{refused}".strip()
-        if reason is not None:
-            to, brought = State.FAILED, {"reason": reason.value}
+        to = State.EXECUTED if reason is None else State.FAILED
+        brought = {"executed_sha256": sha256, "reason": reason.value if reason else None}
         async with self._tools.store.writing() as session:
             await runs.move(session, task, State.EXECUTING, to, self._tools.clock(), log=log, **brought)

@@ -1,5 +1,6 @@
 """The page of an assignment, for those who work on it and for those who run the course, and what is done there."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request
@@ -80,20 +81,14 @@ async def confirm_assignment(
 @router.post(f"{ADDRESS}/withdraw", name="withdraw_assignment", summary="Withdraws an assignment")
 async def withdraw_assignment(request: Request, course: CourseName, assignment: AssignmentName) -> RedirectResponse:
     """Nobody can fetch it or hand it in any more; back to its page."""
-    state, viewer = state_of(request), viewer_of(request)
-    async with state.writing() as session:
-        by = By(viewer.person_id, viewer.hub_name)
-        await exchange.withdraw(session, course_place_of(request).space, assignment, by=by, now=state.clock())
+    await _change(request, assignment, exchange.withdraw)
     return _to(request, "assignment", assignment=assignment, done="withdrawn")
 
 
 @router.post(f"{ADDRESS}/release", name="release_assignment", summary="Releases an assignment as it was made last")
 async def release_assignment(request: Request, course: CourseName, assignment: AssignmentName) -> RedirectResponse:
     """Students can fetch it (again); back to its page."""
-    state, viewer = state_of(request), viewer_of(request)
-    async with state.writing() as session:
-        by = By(viewer.person_id, viewer.hub_name)
-        await exchange.release_again(session, course_place_of(request).space, assignment, by=by, now=state.clock())
+    await _change(request, assignment, exchange.release_again)
     return _to(request, "assignment", assignment=assignment, done="released")
 
 
@@ -109,6 +104,13 @@ async def release_feedback(request: Request, course: CourseName, assignment: Ass
     """Ask for it to be made and released, and go back to the assignment, which shows how far it is."""
     await ask_feedback(request, assignment, await _chosen(request))
     return _to(request, "assignment", assignment=assignment, done="feedback")
+
+
+async def _change(request: Request, name: str, deed: Callable[..., Awaitable[None]]) -> None:
+    state, viewer = state_of(request), viewer_of(request)
+    by = By(viewer.person_id, viewer.hub_name)
+    async with state.writing() as session:
+        await deed(session, course_place_of(request).space, name, by=by, now=state.clock())
 
 
 async def _chosen(request: Request) -> list[str] | None:
