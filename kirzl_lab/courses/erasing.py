@@ -1,8 +1,9 @@
 """The end of deleted courses, once nobody can restore them any more.
 
 What goes: the roster and its bindings, assignments, submissions, feedback and grading, after the gradebook
-(`Gradebooks.remove`); the files follow when nothing needs them any more (`store.blob_rows`). What stays: the space's row, so that its name is never given away again (homes
-and volumes are named after it), what its servers' names meant, and the audit.
+(`Gradebooks.remove`); the files follow when nothing needs them any more (`store.blob_rows`). What stays: the space's row,
+so that its name is never given away again (homes and volumes are named after it), what its servers' names meant, and the
+audit.
 """
 
 from datetime import datetime
